@@ -1,0 +1,6 @@
+//! larder: a multithreaded cache daemon that speaks memcached's protocol.
+//!
+//! Layers, bottom to top; a module uses those before it and never those behind it.
+
+pub mod base;
+pub mod store;

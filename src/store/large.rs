@@ -1,0 +1,118 @@
+//! Large values: the part of a value that does not fit its slab chunk, in blocks of a page each.
+//!
+//! Once complete, the blocks are never written again and are shared by reference count: a slow
+//! reader keeps the version that it is being sent, whatever happens to the key meanwhile, and the
+//! memory stays charged to the budget until the last reader lets go.
+
+use std::sync::Arc;
+
+use super::budget::{Budget, PageBytes};
+
+/// The blocks of one large value, filled front to back, then frozen into [`LargeValue`].
+pub(super) struct Blocks {
+    pages: Vec<PageBytes>,
+    /// Bytes of the value held here; the last block may be filled in part.
+    len: usize,
+    budget: Arc<Budget>,
+}
+
+impl Blocks {
+    /// Room for `len` bytes in `pages`.
+    ///
+    /// # Panics
+    /// If `pages` is not exactly the number of pages that `len` bytes need.
+    pub fn new(pages: Vec<PageBytes>, len: usize, budget: Arc<Budget>) -> Blocks {
+        assert_eq!(pages.len(), len.div_ceil(budget.page_bytes()), "blocks for {len} bytes");
+        Blocks { pages, len, budget }
+    }
+
+    /// Copies `bytes` to the place `at` bytes from the start.
+    pub fn write(&mut self, at: usize, mut bytes: &[u8]) {
+        debug_assert!(at + bytes.len() <= self.len);
+        let page_bytes = self.budget.page_bytes();
+        let (mut page, mut offset) = (at / page_bytes, at % page_bytes);
+        while !bytes.is_empty() {
+            let n = bytes.len().min(page_bytes - offset);
+            self.pages[page][offset..offset + n].copy_from_slice(&bytes[..n]);
+            bytes = &bytes[n..];
+            (page, offset) = (page + 1, 0);
+        }
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        for page in self.pages.drain(..) {
+            self.budget.give_back(page);
+        }
+    }
+}
+
+/// A complete large value's blocks, readable without any lock for as long as a clone lives.
+#[derive(Clone)]
+pub struct LargeValue(Arc<Blocks>);
+
+impl LargeValue {
+    pub(super) fn freeze(blocks: Blocks) -> LargeValue {
+        LargeValue(Arc::new(blocks))
+    }
+
+    /// Bytes held in the blocks.
+    #[allow(clippy::len_without_is_empty, reason = "never empty")]
+    pub fn len(&self) -> usize {
+        self.0.len
+    }
+
+    /// The longest run of bytes in one piece that starts at `at`; empty at the end.
+    pub fn piece(&self, at: usize) -> &[u8] {
+        let page_bytes = self.0.budget.page_bytes();
+        if at >= self.0.len {
+            return &[];
+        }
+        let (page, offset) = (at / page_bytes, at % page_bytes);
+        let end = page_bytes.min(self.0.len - page * page_bytes);
+        &self.0.pages[page][offset..end]
+    }
+
+    /// All pieces in order.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let page_bytes = self.0.budget.page_bytes();
+        (0..self.0.len).step_by(page_bytes).map(|at| self.piece(at))
+    }
+
+    pub(super) fn pages(&self) -> usize {
+        self.0.pages.len()
+    }
+}
+
+impl std::fmt::Debug for LargeValue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LargeValue({} bytes)", self.0.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_written_in_pieces_read_back_whole() {
+        let budget = Arc::new(Budget::new(8, 16));
+        let pages = (0..3).map(|_| budget.take().unwrap()).collect();
+        let value: Vec<u8> = (0..40).collect();
+        let mut blocks = Blocks::new(pages, value.len(), budget.clone());
+        blocks.write(0, &value[..5]);
+        blocks.write(5, &value[5..33]);
+        blocks.write(33, &value[33..]);
+        let large = LargeValue::freeze(blocks);
+        assert_eq!(large.pieces().flatten().copied().collect::<Vec<u8>>(), value);
+        assert_eq!(large.piece(15), &[15]);
+        assert_eq!(large.piece(32).len(), 8);
+        assert_eq!(large.piece(40), b"");
+        let reader = large.clone();
+        drop(large);
+        assert_eq!(budget.used(), 3);
+        drop(reader);
+        assert_eq!(budget.used(), 0);
+    }
+}

@@ -1,0 +1,424 @@
+//! The store: items under keys, within a memory limit.
+//!
+//! [`Store`] is the front door; everything else in this folder serves it. The store knows no protocol
+//! word and no socket. It is cut into partitions by the hash of the key. Each belongs to one worker,
+//! which looks after it ([`Store::upkeep`]); any worker may borrow it for one operation, under its lock.
+//! At most one partition is locked at a time, and never across a system call.
+
+mod budget;
+mod eviction;
+mod figures;
+mod housekeeping;
+mod index;
+mod item;
+mod large;
+mod lru;
+mod partition;
+mod reservation;
+mod slab;
+mod storing;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+
+use crossbeam::utils::CachePadded;
+use parking_lot::{Mutex, MutexGuard};
+
+use crate::base::clock::{Deadline, Seconds};
+use crate::base::hash::KeyHasher;
+use budget::{Budget, PageBytes};
+use item::Shape;
+use large::Blocks;
+use partition::{Partition, Provision, Shared, Shortage};
+use slab::ChunkSizes;
+use storing::Draft;
+
+pub use figures::{ClassFigures, ClassStats, PartitionFigures, StoreStats};
+pub use housekeeping::SegmentShares;
+pub use item::KEY_BYTES_MAX;
+pub use large::LargeValue;
+pub use partition::{Arithmetic, Direction, ItemView, Key};
+pub use reservation::{Reservation, ReserveError};
+pub use storing::{StoreMode, StoreOutcome, StoreRequest};
+
+/// Most partitions for each worker: enough that two workers rarely meet in one.
+const PARTITIONS_PER_WORKER: usize = 16;
+/// Memory that a partition should have at least: below it too much is lost to half-used pages.
+const PARTITION_BYTES_MIN: usize = 4 << 20;
+/// Bounds of a page in bytes.
+const PAGE_BYTES_MIN: usize = 16 << 10;
+const PAGE_BYTES_MAX: usize = 64 << 10;
+/// Pages that a partition should have at least, where memory allows larger ones.
+const PAGES_PER_PARTITION: usize = 256;
+/// Attempts of one operation to get the memory it needs, while others may take it away again.
+const ATTEMPTS_MAX: usize = 8;
+
+/// What a store is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct StoreOptions {
+    /// Bytes for items and index (`-m`).
+    pub memory_limit_bytes: usize,
+    /// Workers that share the store (`-t`).
+    pub workers: usize,
+    /// Largest item in memcached's counting (`-I`).
+    pub item_bytes_max: usize,
+    /// Evict items for room; if not, refuse new ones (`-M`).
+    pub evict: bool,
+    /// Give items CAS uniques (`-C` switches them off).
+    pub cas_enabled: bool,
+    /// Factor between chunk sizes (`-f`); `None` for larder's own spacing.
+    pub slab_growth_factor: Option<f64>,
+    /// Space for key, flags and value in the smallest chunk (`-n`), in bytes.
+    pub slab_min_size: Option<usize>,
+    /// Shares of the LRU's segments.
+    pub segment_shares: SegmentShares,
+    /// Seed of the hash, for runs that must repeat; `None` for a random one.
+    pub hash_seed: Option<u64>,
+    /// Number of partitions, a power of two; `None` to derive it from memory and workers.
+    pub partitions: Option<usize>,
+    /// Bytes of a page, a power of two; `None` to derive it.
+    pub page_bytes: Option<usize>,
+}
+
+impl Default for StoreOptions {
+    /// memcached's defaults.
+    fn default() -> Self {
+        StoreOptions {
+            memory_limit_bytes: 64 << 20,
+            workers: 4,
+            item_bytes_max: 1 << 20,
+            evict: true,
+            cas_enabled: true,
+            slab_growth_factor: None,
+            slab_min_size: None,
+            segment_shares: SegmentShares::default(),
+            hash_seed: None,
+            partitions: None,
+            page_bytes: None,
+        }
+    }
+}
+
+impl StoreOptions {
+    fn derived_partitions(&self) -> usize {
+        let by_workers = (self.workers * PARTITIONS_PER_WORKER).next_power_of_two();
+        let by_memory = (self.memory_limit_bytes / PARTITION_BYTES_MIN).max(1);
+        by_workers.min(1 << by_memory.ilog2())
+    }
+
+    fn derived_page_bytes(&self, partitions: usize) -> usize {
+        let wanted = self.memory_limit_bytes / partitions / PAGES_PER_PARTITION;
+        wanted.clamp(PAGE_BYTES_MIN, PAGE_BYTES_MAX).next_power_of_two()
+    }
+}
+
+/// Bytes of an item as memcached counts them against `-I`: header, CAS unique, key and its terminator,
+/// client flags, value and its line end. Drop-in users have sized `-I` by this.
+pub fn memcached_item_bytes(
+    key_bytes: usize,
+    client_flags: u32,
+    value_bytes: usize,
+    with_cas: bool,
+) -> usize {
+    let flags = if client_flags == 0 { 0 } else { 4 };
+    48 + if with_cas { 8 } else { 0 } + key_bytes + 1 + flags + value_bytes + 2
+}
+
+/// A cache of items under one memory limit, shared by all workers.
+pub struct Store {
+    shared: Arc<Shared>,
+    partitions: Box<[CachePadded<Mutex<Partition>>]>,
+    workers: usize,
+    /// When the delayed flush is due, in [`Seconds`]; 0 if none was ever asked for.
+    flush_at: AtomicU32,
+    /// Where the next search for a page to take away begins.
+    next_donor: AtomicUsize,
+}
+
+impl Store {
+    /// An empty store.
+    ///
+    /// # Panics
+    /// If `partitions` or `page_bytes` are given and are not powers of two.
+    pub fn new(options: &StoreOptions) -> Arc<Store> {
+        let partitions = options.partitions.unwrap_or_else(|| options.derived_partitions());
+        assert!(partitions.is_power_of_two(), "{partitions} partitions");
+        let page_bytes = options.page_bytes.unwrap_or_else(|| options.derived_page_bytes(partitions));
+        let limit = (options.memory_limit_bytes / page_bytes).max(1);
+        let shared = Arc::new(Shared {
+            budget: Arc::new(Budget::new(limit, page_bytes)),
+            hasher: options.hash_seed.map_or_else(KeyHasher::new, KeyHasher::with_seed),
+            sizes: ChunkSizes::new(page_bytes, options.slab_min_size, options.slab_growth_factor),
+            shares: options.segment_shares,
+            evict: options.evict,
+            item_bytes_max: options.item_bytes_max,
+            cas_enabled: options.cas_enabled,
+            partition_bits: partitions.ilog2(),
+        });
+        let partition = |number| CachePadded::new(Mutex::new(Partition::new(shared.clone(), number as u32)));
+        Arc::new(Store {
+            partitions: (0..partitions).map(partition).collect(),
+            workers: options.workers.max(1),
+            flush_at: AtomicU32::new(0),
+            next_donor: AtomicUsize::new(0),
+            shared,
+        })
+    }
+
+    /// How many partitions the store is cut into.
+    pub fn partitions(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// Hashes a key, once for all operations on it.
+    ///
+    /// # Panics
+    /// In debug builds, if the key is empty or longer than [`KEY_BYTES_MAX`].
+    #[inline]
+    pub fn key<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        debug_assert!((1..=KEY_BYTES_MAX).contains(&bytes.len()), "key of {} bytes", bytes.len());
+        Key { bytes, hash: self.shared.hasher.hash(bytes) }
+    }
+
+    #[inline]
+    fn partition(&self, hash: u64) -> &Mutex<Partition> {
+        &self.partitions[(hash >> 48) as usize & (self.partitions.len() - 1)]
+    }
+
+    /// Borrows the partition of a hash for one operation.
+    #[inline]
+    fn borrow(&self, hash: u64, now: Seconds) -> MutexGuard<'_, Partition> {
+        self.borrow_partition(self.partition(hash), now)
+    }
+
+    #[inline]
+    fn borrow_partition<'a>(
+        &self,
+        partition: &'a Mutex<Partition>,
+        now: Seconds,
+    ) -> MutexGuard<'a, Partition> {
+        let mut partition = match partition.try_lock() {
+            Some(partition) => partition,
+            None => {
+                let mut partition = partition.lock();
+                partition.figures.contended_borrows += 1;
+                partition
+            }
+        };
+        let flush_at = self.flush_at.load(Relaxed);
+        if flush_at != 0 && flush_at <= now.0 && partition.flushed_at != flush_at {
+            partition.flushed_at = flush_at;
+            partition.flush();
+        }
+        partition
+    }
+
+    /// Looks a key up and shows its item to `read`, under the lock. Counts as a get.
+    #[inline]
+    pub fn get<R>(&self, key: &Key, now: Seconds, read: impl FnOnce(&ItemView) -> R) -> Option<R> {
+        self.borrow(key.hash, now).get(key, now).map(|item| read(&item))
+    }
+
+    /// Gives a key's item another deadline and shows it to `read`. Counts as a touch.
+    pub fn touch<R>(
+        &self,
+        key: &Key,
+        deadline: Deadline,
+        now: Seconds,
+        read: impl FnOnce(&ItemView) -> R,
+    ) -> Option<R> {
+        self.borrow(key.hash, now).touch(key, deadline, now).map(|item| read(&item))
+    }
+
+    /// Deletes a key's item. `false` if there was none.
+    pub fn delete(&self, key: &Key, now: Seconds) -> bool {
+        self.borrow(key.hash, now).delete(key, now)
+    }
+
+    /// Adds `delta` to the number that a key's item holds, or subtracts it.
+    pub fn arithmetic(&self, key: &Key, direction: Direction, delta: u64, now: Seconds) -> Arithmetic {
+        let counted = self.with_pages(key.hash, now, |partition, provision| {
+            partition.arithmetic(key, direction, delta, now, provision)
+        });
+        counted.unwrap_or(Arithmetic::OutOfMemory)
+    }
+
+    /// Stores a complete value, if the condition of its command holds.
+    pub fn store(self: &Arc<Self>, request: &StoreRequest, now: Seconds) -> StoreOutcome {
+        let StoreRequest { key, mode, client_flags, deadline, value } = *request;
+        let joins = matches!(mode, StoreMode::Append | StoreMode::Prepend);
+        let whole = memcached_item_bytes(key.bytes.len(), client_flags, value.len(), self.shared.cas_enabled);
+        if !joins && whole > self.shared.budget.page_bytes() {
+            return match self.reserve(key, mode, client_flags, deadline, value.len(), now) {
+                Ok(mut reservation) => {
+                    reservation.write(value);
+                    reservation.commit(now)
+                }
+                Err(ReserveError::TooLarge) => StoreOutcome::TooLarge,
+                Err(ReserveError::OutOfMemory) => StoreOutcome::OutOfMemory,
+            };
+        }
+        if whole > self.shared.item_bytes_max {
+            self.refuse(&key, mode, now, |figures| figures.store_too_large += 1);
+            return StoreOutcome::TooLarge;
+        }
+        let store =
+            |partition: &mut Partition, provision: &mut Provision| partition.store(request, now, provision);
+        self.with_pages(key.hash, now, store).unwrap_or_else(|| {
+            self.refuse(&key, mode, now, |figures| figures.store_no_memory += 1);
+            if joins { StoreOutcome::NotStored } else { StoreOutcome::OutOfMemory }
+        })
+    }
+
+    /// Counts a refused value; a refused `set` takes the old value away as well.
+    fn refuse(&self, key: &Key, mode: StoreMode, now: Seconds, count: impl FnOnce(&mut PartitionFigures)) {
+        let mut partition = self.borrow(key.hash, now);
+        count(&mut partition.figures);
+        if mode == StoreMode::Set {
+            partition.discard(key, now);
+        }
+    }
+
+    /// Sets memory aside for an item that is to be written piece by piece.
+    fn draft(
+        &self,
+        key: &Key,
+        client_flags: u32,
+        deadline: Deadline,
+        value_bytes: usize,
+        now: Seconds,
+    ) -> Option<Draft> {
+        let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes, deadline };
+        let budget = &self.shared.budget;
+        let placement = shape.placement(budget.page_bytes(), budget.page_bytes());
+        let mut blocks = match placement.block_bytes {
+            0 => None,
+            bytes => {
+                let mut pages = Provision::default();
+                if !self.provide(&mut pages, bytes.div_ceil(budget.page_bytes()), now) {
+                    self.take_back(pages);
+                    return None;
+                }
+                Some(Blocks::new(pages.0, bytes, budget.clone()))
+            }
+        };
+        self.with_pages(key.hash, now, |partition, provision| {
+            partition.reserve(key, &shape, blocks.take(), now, provision).map_err(|(shortage, returned)| {
+                blocks = returned;
+                shortage
+            })
+        })
+    }
+
+    /// Runs an operation on the partition of `hash`; where that is short of pages, finds them in other
+    /// partitions and runs it again. `None` if there are none to be had.
+    #[inline]
+    fn with_pages<R>(
+        &self,
+        hash: u64,
+        now: Seconds,
+        mut operation: impl FnMut(&mut Partition, &mut Provision) -> Result<R, Shortage>,
+    ) -> Option<R> {
+        let mut provision = Provision::default();
+        let mut result = None;
+        for _ in 0..ATTEMPTS_MAX {
+            let attempt = operation(&mut self.borrow(hash, now), &mut provision);
+            match attempt {
+                Ok(done) => {
+                    result = Some(done);
+                    break;
+                }
+                Err(shortage) if self.provide(&mut provision, shortage.pages, now) => {}
+                Err(_) => break,
+            }
+        }
+        self.take_back(provision);
+        result
+    }
+
+    fn take_back(&self, provision: Provision) {
+        for page in provision.0 {
+            self.shared.budget.give_back(page);
+        }
+    }
+
+    /// Adds `pages` pages to a provision, evicting from all partitions in turn. `false` if they cannot
+    /// be had.
+    fn provide(&self, provision: &mut Provision, pages: usize, now: Seconds) -> bool {
+        if pages > self.shared.budget.limit() {
+            return false;
+        }
+        for _ in 0..pages {
+            match self.shared.budget.take().or_else(|| self.take_from_a_partition(now)) {
+                Some(page) => provision.0.push(page),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn take_from_a_partition(&self, now: Seconds) -> Option<PageBytes> {
+        if !self.shared.evict {
+            return None;
+        }
+        (0..self.partitions.len()).find_map(|_| {
+            let number = self.next_donor.fetch_add(1, Relaxed) & (self.partitions.len() - 1);
+            self.borrow_partition(&self.partitions[number], now).release_page(now)
+        })
+    }
+
+    /// Forgets every item that was stored before.
+    pub fn flush(&self, now: Seconds) {
+        self.flush_at.store(0, Relaxed);
+        for partition in &self.partitions {
+            self.borrow_partition(partition, now).flush();
+        }
+    }
+
+    /// Forgets at `at` every item that was stored before then. Replaces an earlier such order.
+    pub fn flush_at(&self, at: Seconds) {
+        self.flush_at.store(at.0, Relaxed);
+    }
+
+    /// When the last ordered delayed flush is or was due, if there was one.
+    pub fn flush_due(&self) -> Option<Seconds> {
+        Some(self.flush_at.load(Relaxed)).filter(|&at| at != 0).map(Seconds)
+    }
+
+    /// What `worker` does for its own partitions behind the requests: carries out a delayed flush that
+    /// has become due. Cheap when nothing is due.
+    pub fn upkeep(&self, worker: usize, now: Seconds) {
+        if self.flush_due().is_some_and(|at| at <= now) {
+            for partition in self.partitions.iter().skip(worker).step_by(self.workers) {
+                drop(self.borrow_partition(partition, now));
+            }
+        }
+    }
+
+    /// The state of the store and all that it has counted.
+    pub fn stats(&self, now: Seconds) -> StoreStats {
+        let budget = &self.shared.budget;
+        let bytes = |pages: usize| (pages * budget.page_bytes()) as u64;
+        let mut sum = StoreStats {
+            classes: vec![ClassStats::default(); self.shared.large_class() + 1],
+            limit_bytes: bytes(budget.limit()),
+            partitions: self.partitions.len() as u64,
+            page_bytes: bytes(1),
+            ..StoreStats::default()
+        };
+        for class in 0..self.shared.large_class() {
+            let chunk_bytes = self.shared.sizes.chunk_bytes(slab::ClassId(class as u8));
+            sum.classes[class].chunk_bytes = chunk_bytes as u64;
+            sum.classes[class].chunks_per_page = (budget.page_bytes() / chunk_bytes) as u64;
+        }
+        for partition in &self.partitions {
+            self.borrow_partition(partition, now).add_stats(&mut sum, now);
+        }
+        sum.used_bytes = bytes(budget.used());
+        sum.spare_bytes = bytes(budget.spare());
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests;

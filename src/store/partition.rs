@@ -1,0 +1,454 @@
+//! One partition: an index, slab pages and an LRU per class, all under one lock.
+//!
+//! Here are look-up, hit, touch, delete and arithmetic; `storing` puts items in, `eviction` makes room.
+//! A partition knows no other partition: what it cannot get from its own pages or the budget it asks
+//! for with [`Shortage`], and the [`Store`](super::Store) finds it elsewhere.
+
+use std::sync::Arc;
+
+use super::budget::{Budget, PageBytes};
+use super::figures::{ClassFigures, PartitionFigures, StoreStats};
+use super::housekeeping::SegmentShares;
+use super::index::Index;
+use super::item::{ChunkId, Segment, state};
+use super::large::LargeValue;
+use super::lru::Lru;
+use super::slab::{ChunkSizes, Slab};
+use crate::base::clock::{Deadline, Seconds};
+use crate::base::hash::KeyHasher;
+
+/// A key with its hash.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) hash: u64,
+}
+
+impl<'a> Key<'a> {
+    /// The key itself.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+}
+
+/// What all partitions of a store have in common.
+pub(super) struct Shared {
+    pub budget: Arc<Budget>,
+    pub hasher: KeyHasher,
+    pub sizes: ChunkSizes,
+    pub shares: SegmentShares,
+    /// Evict items for room; if not, refuse new ones (`-M`).
+    pub evict: bool,
+    /// Largest item allowed, by [`memcached_item_bytes`](super::memcached_item_bytes).
+    pub item_bytes_max: usize,
+    /// Give every stored item a CAS unique; if not, all are 0 (`-C`).
+    pub cas_enabled: bool,
+    /// log2 of the number of partitions: CAS uniques are unique across them.
+    pub partition_bits: u32,
+}
+
+impl Shared {
+    /// The class, for LRU and figures, of items with blocks: one after those that have chunks.
+    pub fn large_class(&self) -> usize {
+        self.sizes.len()
+    }
+}
+
+/// Pages that were set aside for an operation before its partition was locked.
+#[derive(Default)]
+pub(super) struct Provision(pub Vec<PageBytes>);
+
+/// The operation needs this many pages more than its partition and the budget can give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Shortage {
+    pub pages: usize,
+}
+
+/// An item as a reader sees it while its partition is locked.
+#[derive(Clone, Copy, Debug)]
+pub struct ItemView<'a> {
+    /// The flags that the client stored with it.
+    pub client_flags: u32,
+    /// Its CAS unique; 0 if they are switched off.
+    pub cas: u64,
+    /// Bytes of the value.
+    pub value_bytes: usize,
+    /// The first part of a large value. A clone of it may outlive the lock.
+    pub large: Option<&'a LargeValue>,
+    /// The value of an item that is not large, the end of the value of one that is.
+    pub tail: &'a [u8],
+}
+
+/// What an increment or decrement came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arithmetic {
+    /// The new number.
+    Value(u64),
+    /// No such key.
+    NotFound,
+    /// The value is not a decimal number of 64 bits.
+    NonNumeric,
+    /// The longer number found no memory.
+    OutOfMemory,
+}
+
+/// Which way to count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Add, modulo 2^64.
+    Incr,
+    /// Subtract, but not below 0.
+    Decr,
+}
+
+/// One partition of the store.
+pub(super) struct Partition {
+    pub shared: Arc<Shared>,
+    /// Which one of the store's partitions this is.
+    number: u32,
+    pub index: Index,
+    pub slab: Slab,
+    /// By class, the class of large items last.
+    pub lru: Vec<Lru>,
+    pub class_figures: Vec<ClassFigures>,
+    /// Bytes of header, key and value, by class.
+    pub class_bytes: Vec<u64>,
+    /// Idle time of the last victim in seconds, by class.
+    pub evicted_time: Vec<u32>,
+    pub large: slab::Slab<LargeValue>,
+    pub figures: PartitionFigures,
+    stores: u64,
+    /// The delayed flush that was last carried out here.
+    pub flushed_at: u32,
+}
+
+impl Partition {
+    pub fn new(shared: Arc<Shared>, number: u32) -> Partition {
+        let classes = shared.large_class() + 1;
+        Partition {
+            number,
+            index: Index::new(&shared.budget),
+            slab: Slab::new(&shared.sizes, shared.budget.page_bytes()),
+            lru: vec![Lru::EMPTY; classes],
+            class_figures: vec![ClassFigures::default(); classes],
+            class_bytes: vec![0; classes],
+            evicted_time: vec![0; classes],
+            large: slab::Slab::new(),
+            figures: PartitionFigures::default(),
+            stores: 0,
+            flushed_at: 0,
+            shared,
+        }
+    }
+
+    /// A CAS unique that no item in any partition had before; greater than all given out here.
+    pub fn next_cas(&mut self) -> u64 {
+        if !self.shared.cas_enabled {
+            return 0;
+        }
+        self.stores += 1;
+        self.stores << self.shared.partition_bits | u64::from(self.number)
+    }
+
+    /// The live item of a key. An expired one is removed here.
+    #[inline]
+    pub fn lookup(&mut self, key: &Key, now: Seconds) -> Option<ChunkId> {
+        let slab = &self.slab;
+        let id = self.index.find(key.hash, |id| slab.item(id).key() == key.bytes)?;
+        if self.slab.item(id).deadline().has_passed(now) {
+            self.figures.get_expired += 1;
+            self.remove_expired(id, key.hash);
+            return None;
+        }
+        Some(id)
+    }
+
+    pub fn remove_expired(&mut self, id: ChunkId, hash: u64) {
+        let item = self.slab.item(id);
+        if !item.has(state::FETCHED) {
+            self.class_figures[usize::from(item.class())].expired_unfetched += 1;
+        }
+        self.unlink(id, hash);
+    }
+
+    /// Takes an item out of index and LRU and frees its chunk.
+    pub fn unlink(&mut self, id: ChunkId, hash: u64) {
+        let indexed = self.index.remove(hash, id);
+        debug_assert!(indexed, "a linked item is in the index");
+        self.forget(id);
+    }
+
+    /// Frees a linked item that is no longer in the index.
+    pub fn forget(&mut self, id: ChunkId) {
+        self.detach(id);
+        self.free_chunk(id);
+    }
+
+    /// Takes an item that is no longer in the index out of everything else but its chunk.
+    pub fn detach(&mut self, id: ChunkId) {
+        let item = self.slab.item(id);
+        let (class, bytes, large) = (usize::from(item.class()), item.total_bytes(), item.large());
+        self.class_bytes[class] -= bytes as u64;
+        self.lru[class].remove(&mut self.slab, id);
+        if let Some(slot) = large {
+            self.large.remove(slot as usize);
+        }
+    }
+
+    /// Frees a chunk; a page that is empty then goes back to the budget.
+    pub fn free_chunk(&mut self, id: ChunkId) {
+        let page = self.slab.page_of(id);
+        self.slab.free_chunk(id);
+        if self.slab.is_empty(page) {
+            self.shared.budget.give_back(self.slab.remove_page(page));
+        }
+    }
+
+    /// Marks a hit as memcached does: the first since the item was stored makes it fetched, the second
+    /// active. Later ones write nothing.
+    #[inline]
+    fn mark_hit(&mut self, id: ChunkId, now: Seconds) {
+        let state = self.slab.item(id).state();
+        if state & state::FETCHED == 0 {
+            self.slab.item_mut(id).mark(state::FETCHED);
+        } else if state & state::ACTIVE == 0 {
+            let mut item = self.slab.item_mut(id);
+            item.mark(state::ACTIVE);
+            item.set_accessed(now);
+        }
+    }
+
+    fn count_segment_hit(&mut self, id: ChunkId) -> usize {
+        let item = self.slab.item(id);
+        let class = usize::from(item.class());
+        let figures = &mut self.class_figures[class];
+        match item.segment() {
+            Segment::Hot => figures.hits_to_hot += 1,
+            Segment::Warm => figures.hits_to_warm += 1,
+            Segment::Cold => figures.hits_to_cold += 1,
+            Segment::Temp => figures.hits_to_temp += 1,
+        }
+        class
+    }
+
+    fn view(&self, id: ChunkId) -> ItemView<'_> {
+        let item = self.slab.item(id);
+        let value_bytes = item.value_bytes();
+        let large = item.large().and_then(|slot| self.large.get(slot as usize));
+        let tail = match large {
+            None => item.value(),
+            Some(large) => item.tail(value_bytes - large.len()),
+        };
+        ItemView { client_flags: item.client_flags(), cas: item.cas(), value_bytes, large, tail }
+    }
+
+    /// The item of a key, counted as a get.
+    #[inline]
+    pub fn get(&mut self, key: &Key, now: Seconds) -> Option<ItemView<'_>> {
+        let Some(id) = self.lookup(key, now) else {
+            self.figures.get_misses += 1;
+            return None;
+        };
+        self.mark_hit(id, now);
+        let class = self.count_segment_hit(id);
+        self.class_figures[class].get_hits += 1;
+        Some(self.view(id))
+    }
+
+    /// Gives a key's item another deadline and returns it, counted as a touch.
+    pub fn touch(&mut self, key: &Key, deadline: Deadline, now: Seconds) -> Option<ItemView<'_>> {
+        let Some(id) = self.lookup(key, now) else {
+            self.figures.touch_misses += 1;
+            return None;
+        };
+        self.mark_hit(id, now);
+        let class = self.count_segment_hit(id);
+        self.class_figures[class].touch_hits += 1;
+        self.slab.item_mut(id).set_deadline(deadline);
+        Some(self.view(id))
+    }
+
+    /// Deletes a key's item. `false` if there is none.
+    pub fn delete(&mut self, key: &Key, now: Seconds) -> bool {
+        let Some(id) = self.lookup(key, now) else {
+            self.figures.delete_misses += 1;
+            return false;
+        };
+        self.class_figures[usize::from(self.slab.item(id).class())].delete_hits += 1;
+        self.unlink(id, key.hash);
+        true
+    }
+
+    /// Removes a key's item because a newer value for it was refused; counted as nothing.
+    pub fn discard(&mut self, key: &Key, now: Seconds) {
+        if let Some(id) = self.lookup(key, now) {
+            self.unlink(id, key.hash);
+        }
+    }
+
+    /// Adds to the number that a key's item holds, or subtracts from it.
+    ///
+    /// As in memcached the text is replaced in place and padded with blanks where it does not grow.
+    pub fn arithmetic(
+        &mut self,
+        key: &Key,
+        direction: Direction,
+        delta: u64,
+        now: Seconds,
+        provision: &mut Provision,
+    ) -> Result<Arithmetic, Shortage> {
+        let Some(id) = self.lookup(key, now) else {
+            match direction {
+                Direction::Incr => self.figures.incr_misses += 1,
+                Direction::Decr => self.figures.decr_misses += 1,
+            }
+            return Ok(Arithmetic::NotFound);
+        };
+        let item = self.slab.item(id);
+        let number = if item.has(state::LARGE) { None } else { leading_number(item.value()) };
+        let Some(number) = number else { return Ok(Arithmetic::NonNumeric) };
+        let (result, old_bytes, class) = match direction {
+            Direction::Incr => (number.wrapping_add(delta), item.value_bytes(), usize::from(item.class())),
+            Direction::Decr => (number.saturating_sub(delta), item.value_bytes(), usize::from(item.class())),
+        };
+        let mut digits = itoa::Buffer::new();
+        let text = digits.format(result).as_bytes();
+        if text.len() <= old_bytes {
+            self.overwrite_number(id, text, old_bytes, now);
+        } else {
+            self.store_number(id, key, text, now, provision)?;
+        }
+        match direction {
+            Direction::Incr => self.class_figures[class].incr_hits += 1,
+            Direction::Decr => self.class_figures[class].decr_hits += 1,
+        }
+        Ok(Arithmetic::Value(result))
+    }
+
+    fn overwrite_number(&mut self, id: ChunkId, text: &[u8], old_bytes: usize, now: Seconds) {
+        const BLANKS: [u8; 64] = [b' '; 64];
+        let cas = self.next_cas();
+        let mut item = self.slab.item_mut(id);
+        item.write_tail(0, text);
+        let mut at = text.len();
+        while at < old_bytes {
+            let n = (old_bytes - at).min(BLANKS.len());
+            item.write_tail(at, &BLANKS[..n]);
+            at += n;
+        }
+        item.set_cas(cas);
+        item.set_accessed(now);
+    }
+
+    /// Adds this partition's state to `sum`, whose classes are all there.
+    pub fn add_stats(&self, sum: &mut StoreStats, now: Seconds) {
+        sum.figures += &self.figures;
+        sum.items += self.index.len() as u64;
+        sum.index_bytes += (self.index.segments() * self.slab.page_bytes()) as u64;
+        sum.index_buckets += self.index.buckets() as u64;
+        sum.index_is_resizing |= self.index.is_resizing();
+        let large_pages: usize = self.large.iter().map(|(_, value)| value.pages()).sum();
+        sum.large_bytes += (large_pages * self.slab.page_bytes()) as u64;
+        for (class, stats) in sum.classes.iter_mut().enumerate() {
+            stats.figures += &self.class_figures[class];
+            stats.requested_bytes += self.class_bytes[class];
+            stats.evicted_time = stats.evicted_time.max(self.evicted_time[class]);
+            sum.bytes += self.class_bytes[class];
+            for segment in Segment::ALL {
+                let list = self.lru[class].list(segment);
+                stats.segment_items[segment as usize] += u64::from(list.len);
+                if segment != Segment::Temp && list.oldest.is_some() {
+                    let age = self.slab.item(list.oldest).idle_seconds(now);
+                    let oldest = &mut stats.ages[segment as usize];
+                    *oldest = age.max(*oldest);
+                }
+            }
+            if let Some(in_slab) = self.slab.classes().get(class) {
+                stats.pages += u64::from(in_slab.pages);
+                stats.used_chunks += u64::from(in_slab.used_chunks);
+            }
+        }
+    }
+
+    /// Checks that index, LRU, slab and the counts agree.
+    ///
+    /// # Panics
+    /// If they do not.
+    #[cfg(test)]
+    pub fn check(&self) {
+        use std::collections::HashSet;
+        self.slab.check();
+        let indexed: HashSet<ChunkId> = self.index.ids().into_iter().collect();
+        assert_eq!(indexed.len(), self.index.len());
+        let mut listed = HashSet::new();
+        let mut large = 0;
+        for (class, lru) in self.lru.iter().enumerate() {
+            let mut bytes = 0;
+            for segment in Segment::ALL {
+                let ids: Vec<ChunkId> = lru.oldest_first(&self.slab, segment).collect();
+                assert_eq!(ids.len(), lru.list(segment).len as usize);
+                for id in ids {
+                    let item = self.slab.item(id);
+                    assert!(item.has(state::LINKED) && usize::from(item.class()) == class);
+                    assert_eq!(item.segment(), segment);
+                    bytes += item.total_bytes() as u64;
+                    large += usize::from(item.large().is_some());
+                    assert!(listed.insert(id), "an item is in one list");
+                }
+            }
+            assert_eq!(bytes, self.class_bytes[class], "bytes of class {class}");
+        }
+        assert_eq!(listed, indexed);
+        assert_eq!(large, self.large.len());
+        let used: u32 = self.slab.classes().iter().map(|class| class.used_chunks).sum();
+        let reserved = used as usize - listed.len();
+        let unlinked = |page| {
+            self.slab
+                .chunks(page)
+                .filter(|&id| self.slab.item(id).key_bytes() != 0 && !self.slab.item(id).has(state::LINKED))
+                .count()
+        };
+        assert_eq!(reserved, self.slab.pages(None).map(unlinked).sum::<usize>(), "reserved chunks");
+    }
+}
+
+/// The decimal number at the start of `text`, as C's `strtoull` and memcached's rules read it: leading
+/// white space and a plus sign are skipped, the number ends at white space or with the text.
+fn leading_number(text: &[u8]) -> Option<u64> {
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let start = text.iter().position(|byte| !is_space(byte))?;
+    let text = &text[start..];
+    let text = text.strip_prefix(b"+").unwrap_or(text);
+    let end = text.iter().position(is_space).unwrap_or(text.len());
+    let digits = &text[..end];
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u64, |number, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        number.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::leading_number;
+
+    #[test]
+    fn numbers_are_read_as_strtoull_reads_them() {
+        for (text, number) in [
+            (&b"12"[..], Some(12)),
+            (b" 12", Some(12)),
+            (b"\t+12 abc", Some(12)),
+            (b"12abc", None),
+            (b"-1", None),
+            (b"", None),
+            (b"   ", None),
+            (b"+", None),
+            (b"18446744073709551615", Some(u64::MAX)),
+            (b"18446744073709551616", None),
+        ] {
+            assert_eq!(leading_number(text), number, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Memory for a value that is still arriving.
+//!
+//! The bytes go to their final place as they come. Dropping a reservation frees the memory, on every
+//! path: the client vanished, the data block was bad, the daemon stops.
+
+use std::sync::Arc;
+
+use super::partition::Key;
+use super::storing::{Draft, StoreMode, StoreOutcome, StoreRequest};
+use super::{Store, memcached_item_bytes};
+use crate::base::clock::{Deadline, Seconds};
+
+/// Why no memory was set aside. The client is already sending the value, so the caller has to skip it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReserveError {
+    /// The item would be larger than the largest allowed.
+    TooLarge,
+    /// Nothing could be evicted for it, or nothing may be.
+    OutOfMemory,
+}
+
+/// Where the bytes of the value go.
+enum Place {
+    /// To the item's own memory; `None` once it is linked or freed.
+    Draft(Option<Draft>),
+    /// To be joined with the present value (append, prepend).
+    Addition(Vec<u8>),
+}
+
+/// An item on its way in.
+pub struct Reservation {
+    store: Arc<Store>,
+    key: Box<[u8]>,
+    hash: u64,
+    mode: StoreMode,
+    client_flags: u32,
+    deadline: Deadline,
+    value_bytes: usize,
+    written: usize,
+    place: Place,
+}
+
+impl std::fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Reservation({} of {} bytes)", self.written, self.value_bytes)
+    }
+}
+
+impl Store {
+    /// Sets memory aside for a value of `value_bytes` bytes, evicting if it must. When a `set` is refused
+    /// the old value of the key goes too, so that no client reads what another meant to replace.
+    ///
+    /// # Errors
+    /// [`ReserveError`] if the item is too large or there is no memory for it.
+    pub fn reserve(
+        self: &Arc<Self>,
+        key: Key,
+        mode: StoreMode,
+        client_flags: u32,
+        deadline: Deadline,
+        value_bytes: usize,
+        now: Seconds,
+    ) -> Result<Reservation, ReserveError> {
+        let nominal =
+            memcached_item_bytes(key.bytes.len(), client_flags, value_bytes, self.shared.cas_enabled);
+        if nominal > self.shared.item_bytes_max {
+            self.refuse(&key, mode, now, |figures| figures.store_too_large += 1);
+            return Err(ReserveError::TooLarge);
+        }
+        let place = if matches!(mode, StoreMode::Append | StoreMode::Prepend) {
+            Place::Addition(Vec::new())
+        } else {
+            match self.draft(&key, client_flags, deadline, value_bytes, now) {
+                Some(draft) => Place::Draft(Some(draft)),
+                None => {
+                    self.refuse(&key, mode, now, |figures| figures.store_no_memory += 1);
+                    return Err(ReserveError::OutOfMemory);
+                }
+            }
+        };
+        Ok(Reservation {
+            store: self.clone(),
+            key: key.bytes.into(),
+            hash: key.hash,
+            mode,
+            client_flags,
+            deadline,
+            value_bytes,
+            written: 0,
+            place,
+        })
+    }
+}
+
+impl Reservation {
+    /// Bytes of the value that are still to come.
+    pub fn missing(&self) -> usize {
+        self.value_bytes - self.written
+    }
+
+    /// Takes the next bytes of the value.
+    ///
+    /// # Panics
+    /// If they are more than are [`missing`](Self::missing).
+    pub fn write(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.missing(), "more bytes than announced");
+        let at = self.written;
+        self.written += bytes.len();
+        match &mut self.place {
+            Place::Addition(addition) => addition.extend_from_slice(bytes),
+            Place::Draft(None) => {}
+            Place::Draft(Some(draft)) => {
+                let to_blocks = bytes.len().min(draft.block_bytes.saturating_sub(at));
+                if let Some(blocks) = &mut draft.blocks
+                    && to_blocks > 0
+                {
+                    blocks.write(at, &bytes[..to_blocks]);
+                }
+                if to_blocks < bytes.len() {
+                    let mut partition = self.store.partition(self.hash).lock();
+                    partition.write_tail(draft, at + to_blocks, &bytes[to_blocks..]);
+                }
+            }
+        }
+    }
+
+    /// Stores the complete value, if the condition of its command holds.
+    ///
+    /// # Panics
+    /// If bytes of the value are [`missing`](Self::missing).
+    pub fn commit(mut self, now: Seconds) -> StoreOutcome {
+        assert_eq!(self.missing(), 0, "the value is not complete");
+        let key = Key { bytes: &self.key, hash: self.hash };
+        match &mut self.place {
+            Place::Draft(draft) => match draft.take() {
+                Some(draft) => self.store.borrow(self.hash, now).commit(&key, self.mode, draft, now),
+                None => StoreOutcome::NotStored,
+            },
+            Place::Addition(addition) => {
+                let value = std::mem::take(addition);
+                let (client_flags, deadline) = (self.client_flags, self.deadline);
+                let request = StoreRequest { key, mode: self.mode, client_flags, deadline, value: &value };
+                self.store.store(&request, now)
+            }
+        }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if let Place::Draft(Some(draft)) = &self.place {
+            self.store.partition(self.hash).lock().abandon(draft.id);
+        }
+    }
+}
