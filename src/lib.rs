@@ -3,4 +3,5 @@
 //! Layers, bottom to top; a module uses those before it and never those behind it.
 
 pub mod base;
+pub mod config;
 pub mod store;

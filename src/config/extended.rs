@@ -1,0 +1,298 @@
+//! The table's second half: everything that `-o` takes, and the options whose rows in
+//! `stats settings` stand among or behind those.
+//!
+//! Same shape and rules as `options.rs`.
+
+use super::error::Problem;
+use super::options::{Effect, Group, OptionSpec, Support, yes_no};
+use super::settings::{HashAlgorithm, Settings};
+use super::values::{INT_MAX, above, expected, number, ratio, scaled, set, slab_sizes};
+
+/// Seconds, microseconds and counts that memcached keeps in 32 bits.
+const U32_MAX: u64 = u32::MAX as u64;
+
+const fn accepted(name: &'static str, effect: Effect) -> OptionSpec {
+    OptionSpec::new(name, Group::Extended, Support::Accepted, effect)
+}
+
+const fn refused(name: &'static str, value: &'static str) -> OptionSpec {
+    OptionSpec::refused(name, Group::Extended).value(value, "")
+}
+
+fn hash_power(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    // memcached draws its item locks from the table, so the table may not be smaller than they are.
+    settings.hash_power = match number(text, "0 or a power of two", 0..=32)? {
+        power @ (0 | 12..=32) => power,
+        _ => return Err(expected("0 or a power of two, 12 to 32")),
+    };
+    Ok(())
+}
+
+fn hash_algorithm(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    settings.hash_algorithm = match text {
+        "jenkins" => HashAlgorithm::Jenkins,
+        "murmur3" => HashAlgorithm::Murmur3,
+        "xxh3" => HashAlgorithm::Xxh3,
+        _ => return Err(expected("jenkins, murmur3 or xxh3")),
+    };
+    Ok(())
+}
+
+fn tail_repair_time(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    settings.tail_repair_time = match number(text, "seconds", 0..=INT_MAX)? {
+        1..=9 => return Err(expected("seconds, 10 or more, or 0 for never")),
+        seconds => seconds,
+    };
+    Ok(())
+}
+
+fn slab_automove(settings: &mut Settings, text: Option<&str>) -> Result<(), Problem> {
+    settings.slab_automove = match text {
+        None => 1,
+        Some(text) => number(text, "a level", 0..=2)?,
+    };
+    Ok(())
+}
+
+fn slab_chunk_max(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    let kilobytes: usize = number(text, "kilobytes", 1..=1024)?;
+    if !kilobytes.is_power_of_two() {
+        return Err(expected("kilobytes that divide 1024 evenly"));
+    }
+    settings.slab_chunk_max = kilobytes << 10;
+    Ok(())
+}
+
+fn idle_timeout(text: &str) -> Result<(), Problem> {
+    match number::<u32>(text, "seconds", 0..=U32_MAX)? {
+        0 => Ok(()),
+        _ => Err(Problem::NotYet("idle connections can only be kept, 0")),
+    }
+}
+
+/// The defaults of memcached 1.4, where asked for.
+fn modern(settings: &mut Settings, on: bool) {
+    if on {
+        return;
+    }
+    settings.max_connections_fast = false;
+    settings.slab_reassign = false;
+    settings.slab_automove = 0;
+    settings.slab_chunk_max = 1 << 20;
+    settings.lru_crawler = false;
+    settings.lru_maintainer = false;
+    settings.lru_segmented = false;
+    settings.hash_algorithm = HashAlgorithm::Jenkins;
+}
+
+/// Rows from `maxconns_fast` on.
+pub(super) static SECOND_HALF: &[OptionSpec] = &[
+    OptionSpec::new(
+        "maxconns_fast",
+        Group::Extended,
+        Support::Real,
+        Effect::Toggle(|s, on| s.max_connections_fast = on),
+    )
+    .on_by_default()
+    .help("tell surplus clients so and close; no_maxconns_fast lets them wait")
+    .row("maxconns_fast", |s| yes_no(s.max_connections_fast)),
+    accepted("hashpower", Effect::Value(hash_power))
+        .value("POWER", "0")
+        .help("first size of the hash table")
+        .row("hashpower_init", |s| s.hash_power.to_string()),
+    accepted("no_hashexpand", Effect::Switch(|_| ())).help("never grow the hash table"),
+    accepted("modern", Effect::Toggle(modern)).help("no_modern: the defaults of memcached 1.4"),
+    accepted("no_chunked_items", Effect::Switch(|s| s.slab_chunk_max = 1 << 20))
+        .help("slab_chunk_max of 1024"),
+    accepted("slab_reassign", Effect::Toggle(|s, on| s.slab_reassign = on))
+        .on_by_default()
+        .help("move pages between slab classes")
+        .row("slab_reassign", |s| yes_no(s.slab_reassign)),
+    accepted("slab_automove", Effect::OptionalValue(slab_automove))
+        .value("LEVEL", "1")
+        .help("when pages move by themselves, 0 to 2")
+        .row("slab_automove", |s| s.slab_automove.to_string()),
+    accepted("no_slab_automove", Effect::Switch(|s| s.slab_automove = 0)).help("slab_automove=0"),
+    accepted("slab_automove_ratio", Effect::Value(|s, v| set(&mut s.slab_automove_ratio, ratio(v))))
+        .value("RATIO", "0.8")
+        .help("youngest to oldest class below which a page moves")
+        .row("slab_automove_ratio", |s| format!("{:.2}", s.slab_automove_ratio)),
+    accepted(
+        "slab_automove_window",
+        Effect::Value(|s, v| set(&mut s.slab_automove_window, number(v, "seconds", 3..=1800))),
+    )
+    .value("SECONDS", "10")
+    .help("time that automove looks back")
+    .row("slab_automove_window", |s| s.slab_automove_window.to_string()),
+    accepted("slab_chunk_max", Effect::Value(slab_chunk_max))
+        .value("KILOBYTES", "512")
+        .help("largest single chunk")
+        .row("slab_chunk_max", |s| s.slab_chunk_max.to_string()),
+    accepted("slab_sizes", Effect::Value(|s, v| set(&mut s.slab_sizes, slab_sizes(v))))
+        .value("A-B-C", "")
+        .help("explicit chunk sizes"),
+    accepted("lru_crawler", Effect::Toggle(|s, on| s.lru_crawler = on))
+        .on_by_default()
+        .help("look for expired items")
+        .row("lru_crawler", |s| yes_no(s.lru_crawler)),
+    accepted(
+        "lru_crawler_sleep",
+        Effect::Value(|s, v| set(&mut s.lru_crawler_sleep, number(v, "microseconds", 0..=1_000_000))),
+    )
+    .value("MICROSECONDS", "100")
+    .help("pause between two steps of the crawler")
+    .row("lru_crawler_sleep", |s| s.lru_crawler_sleep.to_string()),
+    accepted(
+        "lru_crawler_tocrawl",
+        Effect::Value(|s, v| set(&mut s.lru_crawler_to_crawl, number(v, "items", 0..=U32_MAX))),
+    )
+    .value("COUNT", "0")
+    .help("items per class in one crawl; 0 for all")
+    .row("lru_crawler_tocrawl", |s| s.lru_crawler_to_crawl.to_string()),
+    accepted("tail_repair_time", Effect::Value(tail_repair_time))
+        .value("SECONDS", "0")
+        .help("when a leaked item is repaired")
+        .row("tail_repair_time", |s| s.tail_repair_time.to_string()),
+    OptionSpec::new(
+        "disable-flush-all",
+        Group::Commands,
+        Support::Real,
+        Effect::Switch(|s| s.flush_enabled = false),
+    )
+    .short('F')
+    .help("refuse flush_all")
+    .row("flush_enabled", |s| yes_no(s.flush_enabled)),
+    OptionSpec::new(
+        "disable-dumping",
+        Group::Commands,
+        Support::Real,
+        Effect::Switch(|s| s.dump_enabled = false),
+    )
+    .short('X')
+    .help("refuse commands that list keys")
+    .row("dump_enabled", |s| yes_no(s.dump_enabled)),
+    accepted("hash_algorithm", Effect::Value(hash_algorithm))
+        .value("NAME", "murmur3")
+        .help("jenkins, murmur3 or xxh3")
+        .row("hash_algorithm", |s| {
+            match s.hash_algorithm {
+                HashAlgorithm::Jenkins => "jenkins",
+                HashAlgorithm::Murmur3 => "murmur3",
+                HashAlgorithm::Xxh3 => "xxh3",
+            }
+            .to_owned()
+        }),
+    accepted(
+        "lru_maintainer",
+        Effect::Toggle(|s, on| {
+            s.lru_maintainer = on;
+            s.lru_segmented = on;
+        }),
+    )
+    .on_by_default()
+    .help("segmented LRU")
+    .row("lru_maintainer_thread", |s| yes_no(s.lru_maintainer))
+    .row("lru_segmented", |s| yes_no(s.lru_segmented)),
+    accepted("hot_lru_pct", Effect::Value(|s, v| set(&mut s.hot_lru_pct, number(v, "per cent", 1..=79))))
+        .value("PERCENT", "20")
+        .help("share of memory of the HOT segment; with WARM at most 80")
+        .row("hot_lru_pct", |s| s.hot_lru_pct.to_string()),
+    accepted("warm_lru_pct", Effect::Value(|s, v| set(&mut s.warm_lru_pct, number(v, "per cent", 1..=79))))
+        .value("PERCENT", "40")
+        .help("share of memory of the WARM segment")
+        .row("warm_lru_pct", |s| s.warm_lru_pct.to_string()),
+    accepted("hot_max_factor", Effect::Value(|s, v| set(&mut s.hot_max_factor, above(v, 0.0))))
+        .value("FACTOR", "0.2")
+        .help("age of HOT items against that of COLD ones")
+        .row("hot_max_factor", |s| format!("{:.2}", s.hot_max_factor)),
+    accepted("warm_max_factor", Effect::Value(|s, v| set(&mut s.warm_max_factor, above(v, 0.0))))
+        .value("FACTOR", "2.0")
+        .help("age of WARM items against that of COLD ones")
+        .row("warm_max_factor", |s| format!("{:.2}", s.warm_max_factor)),
+    refused("temporary_ttl", "SECONDS")
+        .help("segment of its own for short-lived items")
+        .row("temp_lru", |s| yes_no(s.temporary_ttl.is_some()))
+        .row("temporary_ttl", Settings::temporary_ttl_row),
+    OptionSpec::new("idle_timeout", Group::Extended, Support::Refused, Effect::Value(|_, v| idle_timeout(v)))
+        .value("SECONDS", "0")
+        .help("close connections that are silent for so long; only 0 (never)")
+        .row("idle_timeout", |s| s.idle_timeout.to_string()),
+    accepted(
+        "watcher_logbuf_size",
+        Effect::Value(|s, v| set(&mut s.watcher_logbuf_size, scaled(v, "kilobytes", 10, 1..=INT_MAX))),
+    )
+    .value("KILOBYTES", "256")
+    .help("log kept per watcher")
+    .row("watcher_logbuf_size", |s| s.watcher_logbuf_size.to_string()),
+    accepted(
+        "worker_logbuf_size",
+        Effect::Value(|s, v| set(&mut s.worker_logbuf_size, scaled(v, "kilobytes", 10, 1..=INT_MAX))),
+    )
+    .value("KILOBYTES", "64")
+    .help("log kept per worker")
+    .row("worker_logbuf_size", |s| s.worker_logbuf_size.to_string()),
+    accepted(
+        "read_buf_mem_limit",
+        Effect::Value(|s, v| set(&mut s.read_buf_mem_limit, scaled(v, "megabytes", 20, 0..=INT_MAX))),
+    )
+    .value("MEGABYTES", "0")
+    .help("memory for read buffers; 0 for no limit")
+    .row("read_buf_mem_limit", |s| s.read_buf_mem_limit.to_string()),
+    refused("track_sizes", "")
+        .help("histogram of item sizes for stats sizes")
+        .row("track_sizes", |_| "no".to_owned()),
+    accepted("inline_ascii_resp", Effect::Toggle(|_, _| ()))
+        .help("without effect in memcached as well")
+        .row("inline_ascii_response", |_| "no".to_owned()),
+    accepted("drop_privileges", Effect::Toggle(|_, _| ())).help("system call filter"),
+    accepted("relaxed_privileges", Effect::Switch(|_| ())).help("for memcached's own test suite"),
+    accepted("resp_obj_mem_limit", Effect::OptionalValue(|_, _| Ok(())))
+        .value("MEGABYTES", "")
+        .help("without effect in memcached as well"),
+    refused("sock_cookie_id", "NUMBER").help("mark of listening sockets"),
+    refused("slab_automove_freeratio", "RATIO"),
+    refused("ssl_chain_cert", "FILE"),
+    refused("ssl_key", "FILE"),
+    refused("ssl_keyformat", "NUMBER"),
+    refused("ssl_verify_mode", "NUMBER"),
+    refused("ssl_ciphers", "LIST"),
+    refused("ssl_ca_cert", "FILE"),
+    refused("ssl_wbuf_size", "KILOBYTES"),
+    refused("ssl_session_cache", ""),
+    refused("ssl_kernel_tls", ""),
+    refused("ssl_min_version", "NUMBER"),
+    refused("ext_path", "FILE"),
+    refused("ext_page_size", "MEGABYTES"),
+    refused("ext_wbuf_size", "MEGABYTES"),
+    refused("ext_threads", "COUNT"),
+    refused("ext_io_depth", "COUNT"),
+    refused("ext_item_size", "BYTES"),
+    refused("ext_item_age", "SECONDS"),
+    refused("ext_low_ttl", "SECONDS"),
+    refused("ext_recache_rate", "COUNT"),
+    refused("ext_compact_under", "COUNT"),
+    refused("ext_drop_under", "COUNT"),
+    refused("ext_max_sleep", "MICROSECONDS"),
+    refused("ext_max_frag", "RATIO"),
+    refused("ext_drop_unread", ""),
+    refused("proxy_config", "FILE"),
+    refused("proxy_arg", "TEXT"),
+    refused("proxy_uring", ""),
+    refused("proxy_memprofile", ""),
+    OptionSpec::new(
+        "napi-ids",
+        Group::Network,
+        Support::Accepted,
+        Effect::Value(|s, v| set(&mut s.napi_ids, number(v, "queues", 1..=INT_MAX))),
+    )
+    .short('N')
+    .value("COUNT", "")
+    .help("network queues to spread clients by")
+    .row("num_napi_ids", |s| s.napi_ids.to_string()),
+    OptionSpec::refused("memory-file", Group::Memory)
+        .short('e')
+        .value("FILE", "")
+        .help("keep items over a restart")
+        .row("memory_file", |_| "(null)".to_owned())
+        .row("client_flags_size", |_| "4".to_owned()),
+];

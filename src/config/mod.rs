@@ -1,0 +1,21 @@
+//! What the daemon is told: command line, config file, defaults, as checked [`Settings`].
+//!
+//! Layer 1. Opens no socket, starts no thread, logs nothing, prints nothing, never exits: `load`
+//! returns what to do. One table (`options.rs`, `extended.rs`) says what options there are.
+
+mod command_line;
+mod error;
+#[cfg(test)]
+mod example;
+mod extended;
+mod file;
+mod help;
+mod listen;
+mod options;
+mod settings;
+mod values;
+
+pub use command_line::{Action, load};
+pub use error::ConfigError;
+pub use listen::Interface;
+pub use settings::{BindingProtocol, HashAlgorithm, ListenAddress, Settings, TcpPort};

@@ -1,0 +1,508 @@
+//! The table of options: one line of truth per option for parsing, `--help`, `stats settings` and
+//! `memcached.conf.example`.
+//!
+//! Table order is row order in `stats settings`; the second half is `extended.rs`. Knows nothing of argument vectors or files.
+
+use std::ffi::OsStr;
+use std::path::PathBuf;
+
+use super::error::Problem;
+use super::extended::SECOND_HALF;
+use super::listen;
+use super::settings::{BindingProtocol, Settings, TcpPort};
+use super::values::{INT_MAX, above, expected, item_size, number, octal_mode, scaled, set};
+
+/// Where an option is given, and under which heading `--help` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    Network,
+    Memory,
+    Process,
+    Commands,
+    Program,
+    /// Part of an `-o` list.
+    Extended,
+}
+
+/// How much of an option there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Support {
+    /// Does what it says.
+    Real,
+    /// Checked and shown in `stats settings`, but nothing depends on it: ignoring it is harmless.
+    Accepted,
+    /// Refused by name, because ignoring it would harm or mislead.
+    Refused,
+}
+
+/// What giving an option does.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    /// No value.
+    Switch(fn(&mut Settings)),
+    /// Only under `-o`: `name`, or `no_name` for the opposite.
+    Toggle(fn(&mut Settings, bool)),
+    /// A value in UTF-8.
+    Value(fn(&mut Settings, &str) -> Result<(), Problem>),
+    /// Only under `-o`: a value that may be missing.
+    OptionalValue(fn(&mut Settings, Option<&str>) -> Result<(), Problem>),
+    /// A value in the system's own encoding: a path.
+    Path(fn(&mut Settings, &OsStr) -> Result<(), Problem>),
+    /// Nothing may be given; a value is read over.
+    Refuse,
+    /// The value is a list of options of group `Extended`.
+    ExtendedList,
+    /// Prints something in place of a start.
+    Print(Printed),
+    /// The value names the config file.
+    ConfigFile,
+}
+
+/// What can be printed in place of a start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Printed {
+    Help,
+    Licence,
+    Version,
+}
+
+/// One line of `stats settings`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Row {
+    pub name: &'static str,
+    pub show: fn(&Settings) -> String,
+}
+
+/// One option of the command line, or one suboption of `-o`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OptionSpec {
+    /// Long name, or the suboption's name; empty only for `-D`.
+    pub long: &'static str,
+    pub short: Option<char>,
+    pub group: Group,
+    pub support: Support,
+    pub effect: Effect,
+    /// Name of the value in `--help`; empty for a switch.
+    pub value: &'static str,
+    /// Default as `--help` and the example file show it; empty for none.
+    pub default: &'static str,
+    /// Value for the example file where there is no default.
+    pub sample: &'static str,
+    /// One sentence, no full stop.
+    pub help: &'static str,
+    /// Its lines of `stats settings`, followed by one that has no option of its own.
+    pub rows: [Option<Row>; 2],
+}
+
+impl OptionSpec {
+    pub(super) const fn new(long: &'static str, group: Group, support: Support, effect: Effect) -> Self {
+        Self {
+            long,
+            short: None,
+            group,
+            support,
+            effect,
+            value: "",
+            default: "",
+            sample: "",
+            help: "",
+            rows: [None, None],
+        }
+    }
+
+    /// An option that is refused whatever its value.
+    pub(super) const fn refused(long: &'static str, group: Group) -> Self {
+        Self::new(long, group, Support::Refused, Effect::Refuse)
+    }
+
+    pub(super) const fn short(mut self, short: char) -> Self {
+        self.short = Some(short);
+        self
+    }
+
+    pub(super) const fn value(mut self, name: &'static str, default: &'static str) -> Self {
+        self.value = name;
+        self.default = default;
+        self
+    }
+
+    /// For a switch that is on unless it is turned off.
+    pub(super) const fn on_by_default(mut self) -> Self {
+        self.default = "on";
+        self
+    }
+
+    pub(super) const fn sample(mut self, sample: &'static str) -> Self {
+        self.sample = sample;
+        self
+    }
+
+    pub(super) const fn help(mut self, help: &'static str) -> Self {
+        self.help = help;
+        self
+    }
+
+    pub(super) const fn row(mut self, name: &'static str, show: fn(&Settings) -> String) -> Self {
+        let free = if self.rows[0].is_none() { 0 } else { 1 };
+        self.rows[free] = Some(Row { name, show });
+        self
+    }
+
+    /// Unique name inside the table.
+    pub(super) fn id(&self) -> &'static str {
+        if self.long.is_empty() { "D" } else { self.long }
+    }
+
+    /// Whether `start` abbreviates this option of the command line.
+    pub(super) fn abbreviated_by(&self, start: &str) -> bool {
+        self.group != Group::Extended && self.long.starts_with(start)
+    }
+
+    /// Name as error lines show it.
+    pub(super) fn label(&self) -> String {
+        match (self.group, self.short) {
+            (Group::Extended, _) => format!("-o {}", self.long),
+            (_, Some(short)) if self.long.is_empty() => format!("-{short}"),
+            _ => format!("--{}", self.long),
+        }
+    }
+}
+
+/// Every option, in the order of `stats settings`.
+pub(super) fn table() -> impl Iterator<Item = &'static OptionSpec> {
+    FIRST_HALF.iter().chain(SECOND_HALF)
+}
+
+/// As memcached writes booleans.
+pub(super) fn yes_no(on: bool) -> String {
+    if on { "yes" } else { "no" }.to_owned()
+}
+
+fn port(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    settings.tcp_port = match text.trim() {
+        "-1" => TcpPort::Ephemeral,
+        digits => match digits.parse::<u16>() {
+            Ok(0) => TcpPort::Off,
+            Ok(port) => TcpPort::Fixed(port),
+            Err(_) => return Err(expected("a port, 0 to 65535, or -1 for any free one")),
+        },
+    };
+    Ok(())
+}
+
+fn udp_port(text: &str) -> Result<(), Problem> {
+    match text.trim().parse::<i32>() {
+        Ok(0) => Ok(()),
+        Ok(-1..=65535) => Err(Problem::NotYet("UDP can only be 0 (off)")),
+        _ => Err(expected("0")),
+    }
+}
+
+fn listen_on(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    settings.interfaces.extend(listen::interfaces(text)?);
+    let list = settings.interface_list.get_or_insert_default();
+    if !list.is_empty() {
+        list.push(',');
+    }
+    list.push_str(text.trim());
+    Ok(())
+}
+
+fn protocol(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    settings.binding_protocol = match text.trim() {
+        "auto" | "negotiating" => BindingProtocol::Negotiating,
+        "ascii" => BindingProtocol::Ascii,
+        "binary" => return Err(Problem::NotYet("use ascii or auto")),
+        _ => return Err(expected("ascii, auto or negotiating")),
+    };
+    Ok(())
+}
+
+fn user(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    if text.is_empty() {
+        return Err(expected("a user name"));
+    }
+    settings.user = Some(text.to_owned());
+    Ok(())
+}
+
+/// A path; an empty one is always a mistake, a NUL cannot reach the system.
+fn path(text: &OsStr) -> Result<PathBuf, Problem> {
+    if text.is_empty() || text.as_encoded_bytes().contains(&0) {
+        return Err(expected("a path"));
+    }
+    Ok(text.into())
+}
+
+/// The first half: rows up to `item_size_max`, and options without a row.
+static FIRST_HALF: &[OptionSpec] = &[
+    OptionSpec::new(
+        "memory-limit",
+        Group::Memory,
+        Support::Real,
+        Effect::Value(|s, v| {
+            let megabytes = scaled(v, "megabytes as a whole number", 20, 1..=(1 << 40))?;
+            s.memory_limit_bytes = megabytes;
+            Ok(())
+        }),
+    )
+    .short('m')
+    .value("MEGABYTES", "64")
+    .help("memory for items and their index")
+    .row("maxbytes", |s| s.memory_limit_bytes.to_string()),
+    OptionSpec::new(
+        "conn-limit",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| set(&mut s.max_connections, number(v, "connections", 1..=INT_MAX))),
+    )
+    .short('c')
+    .value("COUNT", "1024")
+    .help("most clients connected at the same time")
+    .row("maxconns", |s| s.max_connections.to_string()),
+    OptionSpec::new("port", Group::Network, Support::Real, Effect::Value(port))
+        .short('p')
+        .value("PORT", "11211")
+        .help("TCP port; 0 for no TCP, -1 for any free port")
+        .row("tcpport", Settings::tcp_port_row),
+    OptionSpec::new("udp-port", Group::Network, Support::Refused, Effect::Value(|_, v| udp_port(v)))
+        .short('U')
+        .value("PORT", "0")
+        .help("UDP port; only 0 (off)")
+        .row("udpport", |_| "0".to_owned()),
+    OptionSpec::new("listen", Group::Network, Support::Real, Effect::Value(listen_on))
+        .short('l')
+        .value("ADDRESSES", "127.0.0.1")
+        .help(
+            "addresses to listen on, each with an optional :PORT, separated by commas; * for all, repeatable",
+        )
+        .row("inter", Settings::interface_row),
+    OptionSpec::new(
+        "verbose",
+        Group::Program,
+        Support::Real,
+        Effect::Switch(|s| s.verbosity = s.verbosity.saturating_add(1)),
+    )
+    .short('v')
+    .help("log more; -vv and -vvv for more yet")
+    .row("verbosity", |s| s.verbosity.to_string())
+    .row("oldest", |_| "0".to_owned()),
+    OptionSpec::new(
+        "log-file",
+        Group::Program,
+        Support::Real,
+        Effect::Path(|s, v| {
+            s.log_file = Some(path(v)?);
+            Ok(())
+        }),
+    )
+    .value("FILE", "")
+    .sample("/var/log/memcached.log")
+    .help("append log lines to this file instead of stderr; in a config file also: logfile FILE"),
+    OptionSpec::new(
+        "disable-evictions",
+        Group::Memory,
+        Support::Real,
+        Effect::Switch(|s| s.evictions = false),
+    )
+    .short('M')
+    .help("refuse new items when memory is full instead of evicting old ones")
+    .row("evictions", |s| if s.evictions { "on" } else { "off" }.to_owned()),
+    OptionSpec::new(
+        "unix-socket",
+        Group::Network,
+        Support::Real,
+        Effect::Path(|s, v| {
+            s.unix_socket = Some(path(v)?);
+            Ok(())
+        }),
+    )
+    .short('s')
+    .value("FILE", "")
+    .sample("/run/memcached/memcached.sock")
+    .help("listen on this Unix socket and on no TCP port")
+    .row("domain_socket", |s| match &s.unix_socket {
+        Some(path) => path.display().to_string(),
+        None => "NULL".to_owned(),
+    }),
+    OptionSpec::new(
+        "unix-mask",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| set(&mut s.unix_mask, octal_mode(v))),
+    )
+    .short('a')
+    .value("OCTAL", "700")
+    .help("access mode of the Unix socket")
+    .row("umask", |s| format!("{:o}", s.unix_mask)),
+    OptionSpec::refused("enable-shutdown", Group::Commands)
+        .short('A')
+        .help("allow the shutdown command")
+        .row("shutdown_command", |_| "no".to_owned()),
+    OptionSpec::new(
+        "slab-growth-factor",
+        Group::Memory,
+        Support::Real,
+        Effect::Value(|s, v| {
+            s.slab_growth_factor = Some(above(v, 1.0)?);
+            Ok(())
+        }),
+    )
+    .short('f')
+    .value("FACTOR", "1.25")
+    .help("growth from one slab class to the next, above 1")
+    .row("growth_factor", |s| format!("{:.2}", s.slab_growth_factor.unwrap_or(1.25))),
+    OptionSpec::new(
+        "slab-min-size",
+        Group::Memory,
+        Support::Real,
+        Effect::Value(|s, v| {
+            s.slab_min_size = Some(number(v, "bytes", 1..=1 << 20)?);
+            Ok(())
+        }),
+    )
+    .short('n')
+    .value("BYTES", "48")
+    .help("room for key, value and flags in the smallest chunk")
+    .row("chunk_size", |s| s.slab_min_size.unwrap_or(48).to_string()),
+    OptionSpec::new(
+        "threads",
+        Group::Process,
+        Support::Real,
+        Effect::Value(|s, v| {
+            s.threads = number(v, "threads", 1..=4096)?;
+            s.threads_given = true;
+            Ok(())
+        }),
+    )
+    .short('t')
+    .value("COUNT", "4")
+    .help("worker threads; without this option no more than there are cores")
+    .row("num_threads", |s| s.threads.to_string())
+    .row("num_threads_per_udp", Settings::threads_per_udp_row),
+    OptionSpec::new("", Group::Commands, Support::Refused, Effect::Refuse)
+        .short('D')
+        .value("CHAR", ":")
+        .help("delimiter of key prefixes; turns on stats detail")
+        .row("stat_key_prefix", |_| ":".to_owned())
+        .row("detail_enabled", |_| "no".to_owned()),
+    OptionSpec::new(
+        "max-reqs-per-event",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| set(&mut s.requests_per_event, number(v, "requests", 1..=INT_MAX))),
+    )
+    .short('R')
+    .value("COUNT", "20")
+    .help("requests served per connection before others get their turn")
+    .row("reqs_per_event", |s| s.requests_per_event.to_string()),
+    OptionSpec::new("disable-cas", Group::Commands, Support::Real, Effect::Switch(|s| s.cas_enabled = false))
+        .short('C')
+        .help("keep no CAS values")
+        .row("cas_enabled", |s| yes_no(s.cas_enabled)),
+    OptionSpec::new(
+        "listen-backlog",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| set(&mut s.backlog, number(v, "connections", 0..=INT_MAX))),
+    )
+    .short('b')
+    .value("COUNT", "1024")
+    .help("connections that may wait to be accepted")
+    .row("tcp_backlog", |s| s.backlog.to_string()),
+    OptionSpec::new("protocol", Group::Network, Support::Accepted, Effect::Value(protocol))
+        .short('B')
+        .value("NAME", "auto")
+        .help("ascii, auto or negotiating; the text protocol is spoken in any case")
+        .row("binding_protocol", |s| {
+            match s.binding_protocol {
+                BindingProtocol::Negotiating => "auto-negotiate",
+                BindingProtocol::Ascii => "ascii",
+            }
+            .to_owned()
+        }),
+    OptionSpec::refused("enable-sasl", Group::Commands)
+        .short('S')
+        .help("SASL authentication")
+        .row("auth_enabled_sasl", |_| "no".to_owned()),
+    OptionSpec::refused("auth-file", Group::Commands)
+        .short('Y')
+        .value("FILE", "")
+        .help("user names and passwords")
+        .row("auth_enabled_ascii", |_| "no".to_owned()),
+    OptionSpec::new(
+        "max-item-size",
+        Group::Memory,
+        Support::Real,
+        Effect::Value(|s, v| set(&mut s.max_item_size, item_size(v))),
+    )
+    .short('I')
+    .value("SIZE", "1m")
+    .help("largest item in bytes, or with suffix k, m or g; at most half of the memory limit")
+    .row("item_size_max", |s| s.max_item_size.to_string()),
+    OptionSpec::new(
+        "disable-watch",
+        Group::Commands,
+        Support::Real,
+        Effect::Switch(|s| s.watch_enabled = false),
+    )
+    .short('W')
+    .help("refuse watch"),
+    OptionSpec::new("daemon", Group::Process, Support::Real, Effect::Switch(|s| s.daemonize = true))
+        .short('d')
+        .help("go to the background"),
+    OptionSpec::new("user", Group::Process, Support::Real, Effect::Value(user))
+        .short('u')
+        .value("NAME", "")
+        .sample("memcache")
+        .help("become this user when started as root"),
+    OptionSpec::new(
+        "pidfile",
+        Group::Process,
+        Support::Real,
+        Effect::Path(|s, v| {
+            s.pid_file = Some(path(v)?);
+            Ok(())
+        }),
+    )
+    .short('P')
+    .value("FILE", "")
+    .sample("/run/memcached/memcached.pid")
+    .help("write the process id to this file"),
+    OptionSpec::new(
+        "enable-coredumps",
+        Group::Process,
+        Support::Real,
+        Effect::Switch(|s| s.core_dumps = true),
+    )
+    .short('r')
+    .help("allow core dumps of any size"),
+    OptionSpec::new("lock-memory", Group::Process, Support::Real, Effect::Switch(|s| s.lock_memory = true))
+        .short('k')
+        .help("keep all memory out of swap"),
+    OptionSpec::new(
+        "enable-largepages",
+        Group::Memory,
+        Support::Accepted,
+        Effect::Switch(|s| s.large_pages = true),
+    )
+    .short('L')
+    .help("large pages"),
+    OptionSpec::refused("enable-ssl", Group::Network).short('Z').help("TLS"),
+    OptionSpec::new("extended", Group::Program, Support::Real, Effect::ExtendedList)
+        .short('o')
+        .value("LIST", "")
+        .help("suboptions as name or name=value, separated by commas; repeatable"),
+    OptionSpec::new("config", Group::Program, Support::Real, Effect::ConfigFile)
+        .value("FILE", "")
+        .help("read options from this file first; the command line wins over it"),
+    OptionSpec::new("help", Group::Program, Support::Real, Effect::Print(Printed::Help))
+        .short('h')
+        .help("print this text and exit"),
+    OptionSpec::new("license", Group::Program, Support::Real, Effect::Print(Printed::Licence))
+        .short('i')
+        .help("print the licence and exit"),
+    OptionSpec::new("version", Group::Program, Support::Real, Effect::Print(Printed::Version))
+        .short('V')
+        .help("print the version and exit"),
+];

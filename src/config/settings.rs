@@ -1,0 +1,444 @@
+//! `Settings`: what the daemon was told to be, checked as a whole.
+//!
+//! Owns the defaults and the rules that tie several options together. Knows neither how options
+//! are spelled (`options.rs`) nor where they came from; opens no file or socket.
+
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread;
+
+use super::listen::Interface;
+use super::options;
+
+/// Port of the protocol, for every interface that names none of its own.
+const PORT_DEFAULT: u16 = 11211;
+/// Worker threads when `-t` is not given and the machine has that many cores.
+const THREADS_DEFAULT: usize = 4;
+/// Worker threads beyond which memcached warns: more of them only get in each other's way.
+pub(super) const THREADS_WARNING: usize = 64;
+/// Share of memory that the HOT and WARM segments may take together, in per cent.
+pub(super) const HOT_AND_WARM_PCT_MAX: u32 = 80;
+/// Seconds that `stats settings` shows for a TEMP segment that is switched off.
+const TEMPORARY_TTL_SHOWN: u32 = 61;
+
+/// What `-p` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpPort {
+    /// `-p 0`: no TCP at all.
+    Off,
+    /// `-p -1`: any free port, chosen by the system.
+    Ephemeral,
+    /// This port.
+    Fixed(u16),
+}
+
+/// One place to listen for TCP connections.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAddress {
+    /// Name or address, without brackets; `None` is the wildcard of IPv4 and IPv6 both.
+    pub host: Option<String>,
+    /// Port; 0 leaves the choice to the system.
+    pub port: u16,
+}
+
+/// Which bytes a connection may open with, as `-B` says it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingProtocol {
+    /// Shown as `auto-negotiate`; since only the text protocol is spoken, the same as `Ascii`.
+    Negotiating,
+    /// Text only.
+    Ascii,
+}
+
+/// Hash function that `stats settings` names; larder's own index does not depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashAlgorithm {
+    /// jenkins
+    Jenkins,
+    /// murmur3, the default
+    Murmur3,
+    /// xxh3
+    Xxh3,
+}
+
+/// Everything the command line and the config file can say, checked. Fields of options that are
+/// accepted without effect are kept so that `stats settings` shows what was given.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Started under the name `memcached`.
+    pub program_is_memcached: bool,
+    /// TCP addresses to listen on; empty with `-s` or `-p 0`.
+    pub listen: Vec<ListenAddress>,
+    /// `-p` as given, also when nothing listens there.
+    pub tcp_port: TcpPort,
+    /// Unix socket to listen on instead of TCP.
+    pub unix_socket: Option<PathBuf>,
+    /// Access mode of the Unix socket.
+    pub unix_mask: u32,
+    /// Bytes for items and their index.
+    pub memory_limit_bytes: usize,
+    /// Make room by evicting; otherwise a full cache refuses.
+    pub evictions: bool,
+    /// Clients connected at the same time, at most.
+    pub max_connections: usize,
+    /// Refuse surplus connections with an error line instead of leaving them in the backlog.
+    pub max_connections_fast: bool,
+    /// Keep all memory out of swap.
+    pub lock_memory: bool,
+    /// How many `-v` were given.
+    pub verbosity: u8,
+    /// Growth from one slab class to the next; `None` when not given.
+    pub slab_growth_factor: Option<f64>,
+    /// Bytes for key, value and flags in the smallest chunk; `None` when not given.
+    pub slab_min_size: Option<usize>,
+    /// Bytes of the largest item.
+    pub max_item_size: usize,
+    /// Bytes of the largest single chunk.
+    pub slab_chunk_max: usize,
+    /// Explicit chunk sizes, ascending; empty when not given.
+    pub slab_sizes: Vec<u32>,
+    /// Worker threads.
+    pub threads: usize,
+    /// Whether `threads` was asked for or is the default.
+    pub threads_given: bool,
+    /// Requests served per connection before others get their turn.
+    pub requests_per_event: usize,
+    /// NIC queues that clients are pinned by; 0 for none.
+    pub napi_ids: u32,
+    /// Items carry a CAS value.
+    pub cas_enabled: bool,
+    /// Connections the kernel queues before they are accepted.
+    pub backlog: i32,
+    /// `-B`, only shown.
+    pub binding_protocol: BindingProtocol,
+    /// `flush_all` is allowed.
+    pub flush_enabled: bool,
+    /// Commands that list keys are allowed.
+    pub dump_enabled: bool,
+    /// `watch` is allowed.
+    pub watch_enabled: bool,
+    /// Go to the background.
+    pub daemonize: bool,
+    /// Allow core dumps of any size.
+    pub core_dumps: bool,
+    /// `-L`, without effect.
+    pub large_pages: bool,
+    /// User to become when started as root.
+    pub user: Option<String>,
+    /// File that the process id is written to.
+    pub pid_file: Option<PathBuf>,
+    /// File that log lines go to instead of stderr.
+    pub log_file: Option<PathBuf>,
+    /// The config file that was read.
+    pub config_file: Option<PathBuf>,
+    /// Power of two of the index's first size; 0 for the default.
+    pub hash_power: u32,
+    /// Only shown.
+    pub hash_algorithm: HashAlgorithm,
+    /// Seconds after which a leaked item is repaired; 0 for never.
+    pub tail_repair_time: u32,
+    /// Look for expired items.
+    pub lru_crawler: bool,
+    /// Microseconds between two steps of the crawler.
+    pub lru_crawler_sleep: u32,
+    /// Items per class in one crawl; 0 for all.
+    pub lru_crawler_to_crawl: u32,
+    /// Balance the LRU segments in the background.
+    pub lru_maintainer: bool,
+    /// HOT, WARM and COLD segments instead of one list.
+    pub lru_segmented: bool,
+    /// Share of memory of the HOT segment, in per cent.
+    pub hot_lru_pct: u32,
+    /// Share of memory of the WARM segment, in per cent.
+    pub warm_lru_pct: u32,
+    /// Age of the oldest HOT item, at most, against that of the oldest COLD one.
+    pub hot_max_factor: f64,
+    /// The same for WARM.
+    pub warm_max_factor: f64,
+    /// Items living at most this many seconds go to the TEMP segment; `None` is off.
+    pub temporary_ttl: Option<u32>,
+    /// Seconds after which a silent connection is closed; 0 for never.
+    pub idle_timeout: u32,
+    /// Move pages between slab classes.
+    pub slab_reassign: bool,
+    /// 0 off, 1 gentle, 2 a page per eviction.
+    pub slab_automove: u8,
+    /// Age of the youngest class against the oldest, below which a page moves.
+    pub slab_automove_ratio: f64,
+    /// Seconds that automove looks back.
+    pub slab_automove_window: u32,
+    /// Bytes of log kept per watcher.
+    pub watcher_logbuf_size: usize,
+    /// Bytes of log kept per worker.
+    pub worker_logbuf_size: usize,
+    /// Bytes that all read buffers may take; 0 for no limit.
+    pub read_buf_mem_limit: usize,
+    /// Worth a word at start-up, one line each.
+    pub warnings: Vec<String>,
+    /// Options that were given and have no effect, by name.
+    pub without_effect: Vec<String>,
+    /// `-l` as given, joined by commas; `None` when not given.
+    pub interface_list: Option<String>,
+    /// `-l`, read; `listen` is made from it.
+    pub interfaces: Vec<Interface>,
+}
+
+impl Default for Settings {
+    /// What a start without any argument gives.
+    fn default() -> Self {
+        let mut settings = Self {
+            program_is_memcached: false,
+            listen: Vec::new(),
+            tcp_port: TcpPort::Fixed(PORT_DEFAULT),
+            unix_socket: None,
+            unix_mask: 0o700,
+            memory_limit_bytes: 64 << 20,
+            evictions: true,
+            max_connections: 1024,
+            max_connections_fast: true,
+            lock_memory: false,
+            verbosity: 0,
+            slab_growth_factor: None,
+            slab_min_size: None,
+            max_item_size: 1 << 20,
+            slab_chunk_max: 512 << 10,
+            slab_sizes: Vec::new(),
+            threads: threads_default(),
+            threads_given: false,
+            requests_per_event: 20,
+            napi_ids: 0,
+            cas_enabled: true,
+            backlog: 1024,
+            binding_protocol: BindingProtocol::Negotiating,
+            flush_enabled: true,
+            dump_enabled: true,
+            watch_enabled: true,
+            daemonize: false,
+            core_dumps: false,
+            large_pages: false,
+            user: None,
+            pid_file: None,
+            log_file: None,
+            config_file: None,
+            hash_power: 0,
+            hash_algorithm: HashAlgorithm::Murmur3,
+            tail_repair_time: 0,
+            lru_crawler: true,
+            lru_crawler_sleep: 100,
+            lru_crawler_to_crawl: 0,
+            lru_maintainer: true,
+            lru_segmented: true,
+            hot_lru_pct: 20,
+            warm_lru_pct: 40,
+            hot_max_factor: 0.2,
+            warm_max_factor: 2.0,
+            temporary_ttl: None,
+            idle_timeout: 0,
+            slab_reassign: true,
+            slab_automove: 1,
+            slab_automove_ratio: 0.8,
+            slab_automove_window: 10,
+            watcher_logbuf_size: 256 << 10,
+            worker_logbuf_size: 64 << 10,
+            read_buf_mem_limit: 0,
+            warnings: Vec::new(),
+            without_effect: Vec::new(),
+            interface_list: None,
+            interfaces: Vec::new(),
+        };
+        settings.resolve_listen();
+        settings
+    }
+}
+
+impl Settings {
+    /// The lines of `stats settings`, name and value, in memcached's order. `verbosity` and
+    /// `oldest` are as of the start; whoever knows better replaces them.
+    pub fn rows(&self) -> Vec<(&'static str, String)> {
+        options::table()
+            .flat_map(|spec| spec.rows.iter().flatten())
+            .map(|row| (row.name, (row.show)(self)))
+            .collect()
+    }
+
+    /// Turns `-p`, `-l` and `-s` into the list of TCP addresses. Loopback unless told otherwise:
+    /// a cache without a password must not be open to the network by accident.
+    pub(super) fn resolve_listen(&mut self) {
+        let port = match self.tcp_port {
+            TcpPort::Off => None,
+            TcpPort::Ephemeral => Some(0),
+            TcpPort::Fixed(port) => Some(port),
+        };
+        self.listen = match port {
+            Some(port) if self.unix_socket.is_none() => {
+                if self.interfaces.is_empty() {
+                    let host = Some("127.0.0.1".to_owned());
+                    vec![ListenAddress { host, port }]
+                } else {
+                    self.interfaces.iter().map(|i| i.listen_address(port)).collect()
+                }
+            }
+            _ => Vec::new(),
+        };
+    }
+
+    /// Row `tcpport`.
+    pub(super) fn tcp_port_row(&self) -> String {
+        match self.tcp_port {
+            TcpPort::Off => "0".to_owned(),
+            TcpPort::Ephemeral => "-1".to_owned(),
+            TcpPort::Fixed(port) => port.to_string(),
+        }
+    }
+
+    /// Row `inter`: `NULL` only where no address is bound, since the default is loopback here.
+    pub(super) fn interface_row(&self) -> String {
+        match &self.interface_list {
+            Some(list) => list.clone(),
+            None if self.listen.is_empty() => "NULL".to_owned(),
+            None => "127.0.0.1".to_owned(),
+        }
+    }
+
+    /// Row `num_threads_per_udp`: memcached gives each of several interfaces one thread.
+    pub(super) fn threads_per_udp_row(&self) -> String {
+        let several = self.interfaces.len() > 1;
+        if several { "1".to_owned() } else { self.threads.to_string() }
+    }
+
+    /// Row `temporary_ttl`, which has a value even when the segment is off.
+    pub(super) fn temporary_ttl_row(&self) -> String {
+        self.temporary_ttl.unwrap_or(TEMPORARY_TTL_SHOWN).to_string()
+    }
+}
+
+/// `THREADS_DEFAULT`, or less on a machine with fewer cores.
+fn threads_default() -> usize {
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    THREADS_DEFAULT.min(cores)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::super::{Action, load};
+    use super::*;
+
+    /// What memcached 1.6.45 answers without arguments, built without proxy, extstore and TLS.
+    const MEMCACHED: &str = "maxbytes 67108864
+maxconns 1024
+tcpport 11211
+udpport 0
+inter NULL
+verbosity 0
+oldest 0
+evictions on
+domain_socket NULL
+umask 700
+shutdown_command no
+growth_factor 1.25
+chunk_size 48
+num_threads 4
+num_threads_per_udp 4
+stat_key_prefix :
+detail_enabled no
+reqs_per_event 20
+cas_enabled yes
+tcp_backlog 1024
+binding_protocol auto-negotiate
+auth_enabled_sasl no
+auth_enabled_ascii no
+item_size_max 1048576
+maxconns_fast yes
+hashpower_init 0
+slab_reassign yes
+slab_automove 1
+slab_automove_ratio 0.80
+slab_automove_window 10
+slab_chunk_max 524288
+lru_crawler yes
+lru_crawler_sleep 100
+lru_crawler_tocrawl 0
+tail_repair_time 0
+flush_enabled yes
+dump_enabled yes
+hash_algorithm murmur3
+lru_maintainer_thread yes
+lru_segmented yes
+hot_lru_pct 20
+warm_lru_pct 40
+hot_max_factor 0.20
+warm_max_factor 2.00
+temp_lru no
+temporary_ttl 61
+idle_timeout 0
+watcher_logbuf_size 262144
+worker_logbuf_size 65536
+read_buf_mem_limit 0
+track_sizes no
+inline_ascii_response no
+num_napi_ids 0
+memory_file (null)
+client_flags_size 4";
+
+    /// Rows that this command line changes, against a start with `-t 4` only.
+    #[track_caller]
+    fn check(line: &str, expected: &[&str]) {
+        let read = |line: &str| match load("larder", line.split_whitespace().map(OsString::from).collect()) {
+            Ok(Action::Run(settings)) => settings.rows(),
+            other => panic!("{line}: {other:?}"),
+        };
+        let before = read("-t 4");
+        let changed: Vec<String> = read(&format!("-t 4 {line}"))
+            .into_iter()
+            .zip(before)
+            .filter(|(now, then)| now != then)
+            .map(|((name, value), _)| format!("{name} {value}"))
+            .collect();
+        assert_eq!(changed, expected, "{line}");
+    }
+
+    #[test]
+    fn rows_are_memcacheds_but_for_the_loopback_default() {
+        let settings = Settings { threads: 4, ..Settings::default() };
+        let rows: Vec<String> =
+            settings.rows().iter().map(|(name, value)| format!("{name} {value}")).collect();
+        assert_eq!(rows.join("\n"), MEMCACHED.replace("inter NULL", "inter 127.0.0.1"));
+    }
+
+    #[test]
+    fn rows_show_what_was_given() {
+        check("-m 100 -c 5 -M -C", &["maxbytes 104857600", "maxconns 5", "evictions off", "cas_enabled no"]);
+        check("-p 0", &["tcpport 0", "inter NULL"]);
+        check("-p -1 -l *", &["tcpport -1", "inter *"]);
+        check("-l 127.0.0.1 -l [::1],b:5", &["inter 127.0.0.1,[::1],b:5", "num_threads_per_udp 1"]);
+        check("-s /tmp/x -a 0777 -vv", &["inter NULL", "verbosity 2", "domain_socket /tmp/x", "umask 777"]);
+        check("-f 1.075 -n 100", &["growth_factor 1.07", "chunk_size 100"]);
+        check("-R 7 -b 9 -B ascii", &["reqs_per_event 7", "tcp_backlog 9", "binding_protocol ascii"]);
+        check("-I 2m -F -X", &["item_size_max 2097152", "flush_enabled no", "dump_enabled no"]);
+        check("-t 6 -N 2", &["num_threads 6", "num_threads_per_udp 6", "num_napi_ids 2"]);
+        check("-o hash_algorithm=xxh3,hashpower=17", &["hashpower_init 17", "hash_algorithm xxh3"]);
+        check(
+            "-o slab_automove_ratio=0.5,hot_max_factor=0.25",
+            &["slab_automove_ratio 0.50", "hot_max_factor 0.25"],
+        );
+        check(
+            "-o worker_logbuf_size=2,read_buf_mem_limit=8",
+            &["worker_logbuf_size 2048", "read_buf_mem_limit 8388608"],
+        );
+        check(
+            "-o no_modern",
+            &[
+                "maxconns_fast no",
+                "slab_reassign no",
+                "slab_automove 0",
+                "slab_chunk_max 1048576",
+                "lru_crawler no",
+                "hash_algorithm jenkins",
+                "lru_maintainer_thread no",
+                "lru_segmented no",
+            ],
+        );
+    }
+}
