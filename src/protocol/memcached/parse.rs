@@ -1,0 +1,360 @@
+//! From a command line to a [`Request`].
+//!
+//! Rules: memcached's protocol.txt and the behaviour of 1.6.45. Only blanks separate tokens; every other
+//! byte belongs to one. A line comes without its LF and without one CR before that.
+
+use super::number;
+use super::reply;
+use super::request::{Request, Retrieval, StoreVerb};
+use crate::store::{Direction, KEY_BYTES_MAX};
+
+/// Most tokens of a line that count; what follows is not looked at. Lists of keys are read apart.
+const TOKENS_MAX: usize = 23;
+/// Shortest line in bytes, its line end included.
+const LINE_BYTES_MIN: usize = 4;
+
+/// The tokens of one line.
+struct Tokens<'a> {
+    list: [&'a [u8]; TOKENS_MAX],
+    len: usize,
+}
+
+impl<'a> Tokens<'a> {
+    fn of(line: &'a [u8]) -> Tokens<'a> {
+        let mut tokens = Tokens { list: [b""; TOKENS_MAX], len: 0 };
+        let mut rest = line;
+        while tokens.len < TOKENS_MAX {
+            let Some((token, behind)) = next_token(rest) else { break };
+            tokens.list[tokens.len] = token;
+            tokens.len += 1;
+            rest = behind;
+        }
+        tokens
+    }
+
+    fn get(&self, index: usize) -> Option<&'a [u8]> {
+        self.list[..self.len].get(index).copied()
+    }
+
+    fn last(&self) -> &'a [u8] {
+        self.get(self.len.wrapping_sub(1)).unwrap_or_default()
+    }
+
+    fn ends_in_noreply(&self) -> bool {
+        self.last() == b"noreply"
+    }
+}
+
+/// The first token of `text` and what is behind it; `None` if there are only blanks.
+#[inline]
+pub fn next_token(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let start = text.iter().position(|&byte| byte != b' ')?;
+    let text = &text[start..];
+    let end = memchr::memchr(b' ', text).unwrap_or(text.len());
+    Some(text.split_at(end))
+}
+
+/// An answer for a command that cannot be carried out; none if it asked for silence.
+fn refuse(reply: &'static [u8], noreply: bool) -> Request<'static> {
+    Request::Refused { reply: (!noreply).then_some(reply), skip: 0 }
+}
+
+fn is_key(text: &[u8]) -> bool {
+    (1..=KEY_BYTES_MAX).contains(&text.len())
+}
+
+/// Reads a command line. `line_bytes` is its length with the line end, which has a minimum of its own.
+#[inline]
+pub fn line(line: &[u8], line_bytes: usize) -> Request<'_> {
+    if line_bytes < LINE_BYTES_MIN {
+        return refuse(reply::BAD_FORMAT, false);
+    }
+    let end = memchr::memchr(b' ', line).unwrap_or(line.len());
+    let (name, rest) = line.split_at(end);
+    match name {
+        b"get" => retrieve(false, line, rest),
+        b"set" => store(StoreVerb::Set, line),
+        b"gets" => retrieve(true, line, rest),
+        b"gat" => touch_and_retrieve(false, line, rest),
+        b"gats" => touch_and_retrieve(true, line, rest),
+        b"add" => store(StoreVerb::Add, line),
+        b"replace" => store(StoreVerb::Replace, line),
+        b"append" => store(StoreVerb::Append, line),
+        b"prepend" => store(StoreVerb::Prepend, line),
+        b"cas" => store(StoreVerb::Cas(0), line),
+        b"incr" => arithmetic(Direction::Incr, line),
+        b"decr" => arithmetic(Direction::Decr, line),
+        b"delete" => delete(line),
+        b"touch" => touch(line),
+        b"mn" => Request::MetaNoop,
+        _ => administrative(line),
+    }
+}
+
+/// The first keys of a line of the get family whose end has not come yet.
+/// `None` if the line is no such.
+pub fn start_of_retrieval(line: &[u8]) -> Option<(Retrieval, &[u8])> {
+    let (name, rest) = next_token(line)?;
+    match name {
+        b"get" if rest.starts_with(b" ") => Some((Retrieval { with_cas: false, exptime: None }, rest)),
+        b"gets" if rest.starts_with(b" ") => Some((Retrieval { with_cas: true, exptime: None }, rest)),
+        _ => None,
+    }
+}
+
+fn retrieve<'a>(with_cas: bool, line: &'a [u8], keys: &'a [u8]) -> Request<'a> {
+    match next_token(keys) {
+        Some(_) => Request::Retrieve {
+            retrieval: Retrieval { with_cas, exptime: None },
+            keys_at: line.len() - keys.len(),
+        },
+        None => refuse(reply::BAD_FORMAT, false),
+    }
+}
+
+fn touch_and_retrieve<'a>(with_cas: bool, line: &'a [u8], rest: &'a [u8]) -> Request<'a> {
+    let Some((exptime, keys)) = next_token(rest) else { return refuse(reply::BAD_FORMAT, false) };
+    if next_token(keys).is_none() {
+        return refuse(reply::BAD_FORMAT, false);
+    }
+    match number::strict_i32(exptime) {
+        Some(exptime) => Request::Retrieve {
+            retrieval: Retrieval { with_cas, exptime: Some(exptime) },
+            keys_at: line.len() - keys.len(),
+        },
+        None => refuse(reply::BAD_EXPTIME, false),
+    }
+}
+
+/// `<verb> <key> <flags> <exptime> <bytes> [<unique>] [noreply]`
+///
+/// As long as the length cannot be read, nobody knows what follows, so nothing is skipped and the error
+/// is sent even under noreply. Any later error skips the announced value.
+fn store(verb: StoreVerb, line: &[u8]) -> Request<'_> {
+    let tokens = Tokens::of(line);
+    let value_bytes = tokens.get(4).and_then(number::value_bytes);
+    let (Some(key), Some(value_bytes)) = (tokens.get(1), value_bytes) else {
+        return refuse(reply::BAD_FORMAT, false);
+    };
+    let noreply = tokens.ends_in_noreply();
+    let unique = match verb {
+        StoreVerb::Cas(_) => tokens.get(5).and_then(number::strict_u64).map(StoreVerb::Cas),
+        verb => Some(verb),
+    };
+    let client_flags = tokens.get(2).and_then(number::client_flags);
+    let exptime = tokens.get(3).and_then(number::exptime);
+    match (client_flags, exptime, unique) {
+        (Some(client_flags), Some(exptime), Some(verb)) if is_key(key) => {
+            Request::Store { verb, key, client_flags, exptime, value_bytes, noreply }
+        }
+        _ => Request::Refused { reply: (!noreply).then_some(reply::BAD_FORMAT), skip: value_bytes + 2 },
+    }
+}
+
+fn arithmetic(direction: Direction, line: &[u8]) -> Request<'_> {
+    let tokens = Tokens::of(line);
+    let noreply = tokens.ends_in_noreply();
+    match (tokens.get(1), tokens.get(2)) {
+        (Some(key), Some(delta)) if is_key(key) => match number::strict_u64(delta) {
+            Some(delta) => Request::Arithmetic { direction, key, delta, noreply },
+            None => refuse(reply::BAD_DELTA, noreply),
+        },
+        _ => refuse(reply::BAD_FORMAT, noreply),
+    }
+}
+
+fn delete(line: &[u8]) -> Request<'_> {
+    let tokens = Tokens::of(line);
+    let noreply = tokens.ends_in_noreply();
+    match tokens.get(1) {
+        Some(key) if is_key(key) => Request::Delete { key, noreply },
+        _ => refuse(reply::BAD_FORMAT, noreply),
+    }
+}
+
+fn touch(line: &[u8]) -> Request<'_> {
+    let tokens = Tokens::of(line);
+    let noreply = tokens.ends_in_noreply();
+    match (tokens.get(1), tokens.get(2)) {
+        (Some(key), Some(exptime)) if is_key(key) => match number::strict_i32(exptime) {
+            Some(exptime) => Request::Touch { key, exptime, noreply },
+            None => refuse(reply::BAD_EXPTIME, noreply),
+        },
+        _ => refuse(reply::BAD_FORMAT, noreply),
+    }
+}
+
+/// Commands that are looked up by their first token, with or without blanks before it.
+fn administrative(line: &[u8]) -> Request<'_> {
+    let tokens = Tokens::of(line);
+    let noreply = tokens.ends_in_noreply();
+    match tokens.get(0).unwrap_or_default() {
+        b"version" => Request::Version,
+        b"quit" => Request::Quit,
+        b"stats" => Request::Stats { what: tokens.get(1).unwrap_or_default() },
+        b"verbosity" => match tokens.get(1).and_then(number::strict_u32) {
+            Some(level) => Request::Verbosity { level, noreply },
+            None => refuse(reply::BAD_FORMAT, noreply),
+        },
+        b"flush_all" => flush_all(&tokens, noreply),
+        _ if tokens.len >= 2 && tokens.last().starts_with(b"HTTP/") => Request::Hopeless,
+        _ => refuse(reply::ERROR, noreply),
+    }
+}
+
+fn flush_all<'a>(tokens: &Tokens<'a>, noreply: bool) -> Request<'a> {
+    let delay = match tokens.get(1) {
+        None => Some(0),
+        Some(_) if noreply && tokens.len == 2 => Some(0),
+        Some(delay) => number::strict_i32(delay),
+    };
+    match delay {
+        Some(delay) => Request::FlushAll { delay, noreply },
+        None => refuse(reply::BAD_EXPTIME, noreply),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Request<'_>) {
+        assert_eq!(line(text.as_bytes(), text.len() + 2), expected, "{text:?}");
+    }
+
+    fn bad_format(skip: usize) -> Request<'static> {
+        Request::Refused { reply: Some(reply::BAD_FORMAT), skip }
+    }
+
+    fn silence(skip: usize) -> Request<'static> {
+        Request::Refused { reply: None, skip }
+    }
+
+    fn set(key: &[u8], value_bytes: usize, noreply: bool) -> Request<'_> {
+        Request::Store { verb: StoreVerb::Set, key, client_flags: 5, exptime: 9, value_bytes, noreply }
+    }
+
+    #[test]
+    fn a_storage_line_has_five_tokens_and_a_readable_length() {
+        check("set k 5 9 3", set(b"k", 3, false));
+        check("set  k   5 9 3  ", set(b"k", 3, false));
+        check("set k 5 9 3 noreply", set(b"k", 3, true));
+        check("set k 5 9 3 junk", set(b"k", 3, false));
+        check("set k 5 9 3 noreply junk", set(b"k", 3, false));
+        check("set k 5 9", bad_format(0));
+        check("set", bad_format(0));
+        check("set k 5 9 abc", bad_format(0));
+        check("set k 5 9 -1 noreply", bad_format(0));
+        check("set k 5 9 2147483646", bad_format(0));
+    }
+
+    #[test]
+    fn a_storage_line_that_is_wrong_but_for_its_length_skips_the_value() {
+        let long = "k".repeat(251);
+        check(&format!("set {long} 5 9 3"), bad_format(5));
+        check(&format!("set {long} 5 9 3 noreply"), silence(5));
+        check("set k x 9 3", bad_format(5));
+        check("set k 5 x 3", bad_format(5));
+        check("cas k 0 0 1", bad_format(3));
+        check("cas k 0 0 1 x", bad_format(3));
+        check("cas k 0 0 1 noreply", silence(3));
+    }
+
+    #[test]
+    fn cas_reads_its_unique() {
+        let cas = Request::Store {
+            verb: StoreVerb::Cas(77),
+            key: b"k",
+            client_flags: 0,
+            exptime: 0,
+            value_bytes: 1,
+            noreply: false,
+        };
+        check("cas k 0 0 1 77", cas);
+    }
+
+    #[test]
+    fn incr_takes_an_unsigned_delta() {
+        let direction = Direction::Incr;
+        check("incr k 7", Request::Arithmetic { direction, key: b"k", delta: 7, noreply: false });
+        check("incr k 7 noreply", Request::Arithmetic { direction, key: b"k", delta: 7, noreply: true });
+        check("incr k -7", Request::Refused { reply: Some(reply::BAD_DELTA), skip: 0 });
+        check("incr k", bad_format(0));
+        check(&format!("decr {} 1", "k".repeat(251)), bad_format(0));
+    }
+
+    #[test]
+    fn delete_tolerates_more_arguments() {
+        check("delete k", Request::Delete { key: b"k", noreply: false });
+        check("delete k 0 noreply", Request::Delete { key: b"k", noreply: true });
+        check("delete noreply", Request::Delete { key: b"noreply", noreply: true });
+        check("delete", bad_format(0));
+    }
+
+    #[test]
+    fn touch_and_gat_read_a_strict_exptime() {
+        check("touch k -1", Request::Touch { key: b"k", exptime: -1, noreply: false });
+        check("touch k 1x", Request::Refused { reply: Some(reply::BAD_EXPTIME), skip: 0 });
+        check("touch k", bad_format(0));
+        let retrieval = Retrieval { with_cas: true, exptime: Some(5) };
+        check("gats 5 a b", Request::Retrieve { retrieval, keys_at: 6 });
+        check("gat x a", Request::Refused { reply: Some(reply::BAD_EXPTIME), skip: 0 });
+        check("gat 5", bad_format(0));
+    }
+
+    #[test]
+    fn flush_all_reads_its_delay() {
+        for (text, delay, noreply) in [
+            ("flush_all", 0, false),
+            (" flush_all", 0, false),
+            ("flush_all noreply", 0, true),
+            ("flush_all 10", 10, false),
+            ("flush_all -5 noreply", -5, true),
+        ] {
+            check(text, Request::FlushAll { delay, noreply });
+        }
+        check("flush_all x", Request::Refused { reply: Some(reply::BAD_EXPTIME), skip: 0 });
+        check("flush_all noreply 0", Request::Refused { reply: Some(reply::BAD_EXPTIME), skip: 0 });
+        check("flush_all x noreply", silence(0));
+    }
+
+    #[test]
+    fn what_is_no_command_is_an_error() {
+        let error = Request::Refused { reply: Some(reply::ERROR), skip: 0 };
+        for text in ["bogus", "GET k", " get k", "get\tk", "HTTP/1.1", "    ", "getx k", "noreply x"] {
+            check(text, error);
+        }
+        check("bogus noreply", silence(0));
+        check("GET / HTTP/1.1", Request::Hopeless);
+        check("get", bad_format(0));
+        check("get  ", bad_format(0));
+    }
+
+    #[test]
+    fn a_line_has_at_least_four_bytes() {
+        for text in ["", "a", "mn"] {
+            assert_eq!(line(text.as_bytes(), text.len() + 1), bad_format(0));
+        }
+        assert_eq!(line(b"mn", 4), Request::MetaNoop);
+    }
+
+    #[test]
+    fn tokens_beyond_the_twenty_third_are_not_seen() {
+        let junk = "x ".repeat(18);
+        check(&format!("set k 5 9 3 {junk}noreply"), set(b"k", 3, false));
+        let junk = "x ".repeat(17);
+        check(&format!("set k 5 9 3 {junk}noreply"), set(b"k", 3, true));
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), name in 0usize..12) {
+            let names = ["get", "set", "cas", "gat", "incr", "delete", "touch", "stats", "flush_all", "verbosity", "mn", ""];
+            let text = [names[name].as_bytes(), b" ", &bytes[..]].concat();
+            line(&text, text.len() + 2);
+            start_of_retrieval(&text);
+        }
+    }
+}

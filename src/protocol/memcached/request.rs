@@ -1,0 +1,82 @@
+//! What one command line asks for. Keys and other text borrow from the line.
+
+use crate::store::Direction;
+
+/// The storage commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreVerb {
+    Set,
+    Add,
+    Replace,
+    Append,
+    Prepend,
+    /// With the CAS unique to compare with.
+    Cas(u64),
+}
+
+/// What the commands of the get family have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retrieval {
+    /// gets and gats show the CAS unique.
+    pub with_cas: bool,
+    /// gat and gats set this exptime.
+    pub exptime: Option<i32>,
+}
+
+/// One command, read from its line and not yet executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request<'a> {
+    /// get, gets, gat, gats. At least one key follows `keys_at` bytes into the line.
+    Retrieve {
+        retrieval: Retrieval,
+        keys_at: usize,
+    },
+    /// set, add, replace, append, prepend, cas; the value follows the line.
+    Store {
+        verb: StoreVerb,
+        key: &'a [u8],
+        client_flags: u32,
+        exptime: i64,
+        value_bytes: usize,
+        noreply: bool,
+    },
+    Arithmetic {
+        direction: Direction,
+        key: &'a [u8],
+        delta: u64,
+        noreply: bool,
+    },
+    Delete {
+        key: &'a [u8],
+        noreply: bool,
+    },
+    Touch {
+        key: &'a [u8],
+        exptime: i32,
+        noreply: bool,
+    },
+    /// flush_all; `delay` as given, 0 if not.
+    FlushAll {
+        delay: i32,
+        noreply: bool,
+    },
+    Version,
+    Verbosity {
+        level: u32,
+        noreply: bool,
+    },
+    /// stats with its arguments, at most two of which mean anything.
+    Stats {
+        what: &'a [u8],
+    },
+    /// mn: answers that everything before it is done.
+    MetaNoop,
+    Quit,
+    /// Not a valid command: answer `reply`, if any, and skip `skip` bytes that follow the line.
+    Refused {
+        reply: Option<&'static [u8]>,
+        skip: usize,
+    },
+    /// Not a client of ours at all: close without a word.
+    Hopeless,
+}

@@ -1,0 +1,325 @@
+//! The `stats` command: general, settings, items, slabs, reset.
+//!
+//! Names and order are those of memcached 1.6.45. A figure that describes a part of memcached that larder
+//! does not have stays, with the constant that is true here. What only larder has comes last.
+
+use std::fmt::Display;
+use std::io::Write;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::base::clock::Seconds;
+use crate::base::sys::CpuTime;
+use crate::protocol::output::Output;
+use crate::store::{ClassStats, StoreStats};
+
+use super::daemon::{Daemon, WorkerFigures};
+use super::reply;
+use super::session::Turn;
+
+/// Answers `stats <what>`.
+pub(super) fn answer(what: &[u8], turn: &mut Turn) {
+    let is_short_for = |name: &[u8]| !what.is_empty() && name.starts_with(what);
+    match what {
+        b"" => general(turn),
+        b"items" => items(turn),
+        b"slabs" => slabs(turn),
+        _ if is_short_for(b"reset") => {
+            turn.daemon.reset_stats(turn.now);
+            turn.output.push(reply::RESET);
+            return;
+        }
+        _ if is_short_for(b"settings") => settings(turn),
+        _ => {
+            turn.output.push(reply::ERROR);
+            return;
+        }
+    }
+    turn.output.push(reply::END);
+}
+
+/// Appends `STAT` lines.
+struct Lines<'a>(&'a mut Output);
+
+impl Lines<'_> {
+    fn add(&mut self, name: impl Display, value: impl Display) {
+        let mut line = Vec::with_capacity(64);
+        // Writing to a vector cannot fail.
+        let _ = write!(line, "STAT {name} {value}\r\n");
+        self.0.push(&line);
+    }
+
+    fn add_all(&mut self, lines: &[(&str, u64)]) {
+        for (name, value) in lines {
+            self.add(name, value);
+        }
+    }
+}
+
+fn yes_no(value: bool) -> u64 {
+    u64::from(value)
+}
+
+fn general(turn: &mut Turn) {
+    let daemon = turn.daemon;
+    let baseline = daemon.baseline.lock();
+    let store = daemon.store.stats(turn.now.seconds).since(&baseline.store);
+    let workers = daemon.worker_figures().since(&baseline.workers);
+    let connections = &daemon.connections;
+    let total = connections.total.load(Relaxed).saturating_sub(baseline.total_connections);
+    let rejected = connections.rejected.load(Relaxed).saturating_sub(baseline.rejected_connections);
+    let listen_disabled = connections.listen_disabled.load(Relaxed).saturating_sub(baseline.listen_disabled);
+    drop(baseline);
+    let current = connections.current.load(Relaxed);
+    let mut lines = Lines(turn.output);
+    process(&mut lines, turn.now.seconds, turn.now.unix);
+    lines.add("max_connections", daemon.settings.max_connections);
+    lines.add_all(&[("curr_connections", current), ("total_connections", total)]);
+    if daemon.settings.max_connections_fast {
+        lines.add("rejected_connections", rejected);
+    }
+    lines.add_all(&[
+        ("connection_structures", current),
+        ("response_obj_oom", 0),
+        ("response_obj_count", 0),
+        ("response_obj_bytes", 0),
+        ("read_buf_count", 0),
+        ("read_buf_bytes", 0),
+        ("read_buf_bytes_free", 0),
+        ("read_buf_oom", 0),
+        ("reserved_fds", 0),
+    ]);
+    commands(&mut lines, &store, &workers);
+    lines.add_all(&[
+        ("bytes_read", workers.bytes_read),
+        ("bytes_written", workers.bytes_written),
+        ("limit_maxbytes", daemon.settings.memory_limit_bytes as u64),
+        ("accepting_conns", yes_no(!connections.is_accepting_stopped.load(Relaxed))),
+        ("listen_disabled_num", listen_disabled),
+        ("time_in_listen_disabled_us", connections.listen_disabled_us.load(Relaxed)),
+        ("threads", daemon.settings.threads as u64),
+        ("conn_yields", workers.conn_yields),
+        ("hash_power_level", u64::from(store.index_buckets.max(1).ilog2())),
+        ("hash_bytes", store.index_bytes),
+        ("hash_is_expanding", yes_no(store.index_is_resizing)),
+    ]);
+    background(&mut lines, daemon, &store);
+    memory(&mut lines, &store);
+    own(&mut lines, &store);
+}
+
+fn process(lines: &mut Lines, now: Seconds, unix: i64) {
+    let cpu = CpuTime::read();
+    let seconds = |time: Duration| format!("{}.{:06}", time.as_secs(), time.subsec_micros());
+    lines.add("pid", std::process::id());
+    lines.add("uptime", now.0);
+    lines.add("time", unix);
+    lines.add("version", "1.6.45");
+    lines.add("libevent", "none");
+    lines.add("pointer_size", usize::BITS);
+    lines.add("rusage_user", seconds(cpu.user));
+    lines.add("rusage_system", seconds(cpu.system));
+}
+
+fn commands(lines: &mut Lines, store: &StoreStats, workers: &WorkerFigures) {
+    let figures = &store.figures;
+    let get_hits = store.sum(|class| class.get_hits);
+    lines.add_all(&[
+        ("cmd_get", get_hits + figures.get_misses),
+        ("cmd_set", store.sum(|class| class.cmd_set)),
+        ("cmd_flush", workers.cmd_flush),
+        ("cmd_touch", workers.cmd_touch),
+        ("cmd_meta", workers.cmd_meta),
+        ("get_hits", get_hits),
+        ("get_misses", figures.get_misses),
+        ("get_expired", figures.get_expired),
+        // A flush takes the items away at once: no look-up meets a flushed one.
+        ("get_flushed", 0),
+        ("delete_misses", figures.delete_misses),
+        ("delete_hits", store.sum(|class| class.delete_hits)),
+        ("incr_misses", figures.incr_misses),
+        ("incr_hits", store.sum(|class| class.incr_hits)),
+        ("decr_misses", figures.decr_misses),
+        ("decr_hits", store.sum(|class| class.decr_hits)),
+        ("cas_misses", figures.cas_misses),
+        ("cas_hits", store.sum(|class| class.cas_hits)),
+        ("cas_badval", store.sum(|class| class.cas_badval)),
+        ("touch_hits", store.sum(|class| class.touch_hits)),
+        ("touch_misses", figures.touch_misses),
+        ("store_too_large", figures.store_too_large),
+        ("store_no_memory", figures.store_no_memory),
+        ("auth_cmds", 0),
+        ("auth_errors", 0),
+    ]);
+}
+
+/// Slab moves, crawler, maintainer and log: what runs behind the requests in memcached.
+fn background(lines: &mut Lines, daemon: &Daemon, store: &StoreStats) {
+    let settings = &daemon.settings;
+    if settings.slab_reassign {
+        lines.add_all(&[
+            ("slab_reassign_rescues", 0),
+            ("slab_reassign_chunk_rescues", 0),
+            ("slab_reassign_inline_reclaim", 0),
+            ("slab_reassign_busy_items", 0),
+            ("slab_reassign_busy_deletes", 0),
+            ("slab_reassign_busy_nomem", 0),
+        ]);
+        lines.add("slab_reassign_last_busy_status", "none");
+        lines.add_all(&[("slab_reassign_running", 0), ("slabs_moved", store.figures.slabs_moved)]);
+    }
+    if settings.lru_crawler {
+        lines.add_all(&[("lru_crawler_running", 0), ("lru_crawler_starts", 0)]);
+    }
+    if settings.lru_maintainer {
+        lines.add("lru_maintainer_juggles", 0);
+    }
+    lines.add_all(&[
+        ("malloc_fails", 0),
+        ("log_worker_dropped", 0),
+        ("log_worker_written", 0),
+        ("log_watcher_skipped", 0),
+        ("log_watcher_sent", 0),
+        ("log_watchers", 0),
+        ("unexpected_napi_ids", 0),
+        ("round_robin_fallback", 0),
+    ]);
+}
+
+fn memory(lines: &mut Lines, store: &StoreStats) {
+    lines.add_all(&[
+        ("bytes", store.bytes),
+        ("curr_items", store.items),
+        ("total_items", store.figures.total_items),
+        ("slab_global_page_pool", store.spare_bytes / store.page_bytes),
+        ("expired_unfetched", store.sum(|class| class.expired_unfetched)),
+        ("evicted_unfetched", store.sum(|class| class.evicted_unfetched)),
+        ("evicted_active", store.sum(|class| class.evicted_active)),
+        ("evictions", store.sum(|class| class.evicted)),
+        ("reclaimed", store.sum(|class| class.reclaimed)),
+        ("crawler_reclaimed", 0),
+        ("crawler_items_checked", 0),
+        ("lrutail_reflocked", 0),
+        ("moves_to_cold", store.sum(|class| class.moves_to_cold)),
+        ("moves_to_warm", store.sum(|class| class.moves_to_warm)),
+        ("moves_within_lru", store.sum(|class| class.moves_within_lru)),
+        ("direct_reclaims", store.sum(|class| class.direct_reclaims)),
+        ("lru_bumps_dropped", 0),
+    ]);
+}
+
+/// What only larder has.
+fn own(lines: &mut Lines, store: &StoreStats) {
+    lines.add("larder_version", env!("CARGO_PKG_VERSION"));
+    lines.add_all(&[
+        ("partitions", store.partitions),
+        ("page_size", store.page_bytes),
+        ("used_bytes", store.used_bytes),
+        ("index_bytes", store.index_bytes),
+        ("contended_borrows", store.figures.contended_borrows),
+        ("index_drops", store.figures.index_drops),
+    ]);
+}
+
+fn settings(turn: &mut Turn) {
+    let daemon = turn.daemon;
+    let mut lines = Lines(turn.output);
+    for (name, value) in daemon.settings.rows() {
+        match name {
+            "verbosity" => lines.add(name, daemon.verbosity()),
+            "oldest" => lines.add(name, daemon.store.flush_due().map_or(0, |at| at.0)),
+            _ => lines.add(name, value),
+        }
+    }
+}
+
+fn store_stats(turn: &Turn) -> StoreStats {
+    turn.daemon.store.stats(turn.now.seconds).since(&turn.daemon.baseline.lock().store)
+}
+
+/// `items:<class>:<name>` for every class that holds items; classes are numbered from 1.
+fn items(turn: &mut Turn) {
+    let store = store_stats(turn);
+    let is_maintained = turn.daemon.settings.lru_maintainer;
+    let mut lines = Lines(turn.output);
+    for (index, class) in store.classes.iter().enumerate().filter(|(_, class)| class.items() > 0) {
+        let number = index + 1;
+        for (name, value) in item_lines(class, is_maintained) {
+            lines.add(format_args!("items:{number}:{name}"), value);
+        }
+    }
+}
+
+fn item_lines(class: &ClassStats, is_maintained: bool) -> Vec<(&'static str, u64)> {
+    let figures = &class.figures;
+    let [hot, warm, cold, _] = class.segment_items;
+    let [age_hot, age_warm, age] = class.ages.map(u64::from);
+    let mut lines = vec![("number", class.items())];
+    if is_maintained {
+        lines.extend([("number_hot", hot), ("number_warm", warm), ("number_cold", cold)]);
+        lines.extend([("age_hot", age_hot), ("age_warm", age_warm)]);
+    }
+    lines.extend([
+        ("age", age),
+        ("mem_requested", class.requested_bytes),
+        ("evicted", figures.evicted),
+        ("evicted_nonzero", figures.evicted_nonzero),
+        ("evicted_time", class.evicted_time.into()),
+        ("outofmemory", figures.outofmemory),
+        ("tailrepairs", 0),
+        ("reclaimed", figures.reclaimed),
+        ("expired_unfetched", figures.expired_unfetched),
+        ("evicted_unfetched", figures.evicted_unfetched),
+    ]);
+    if is_maintained {
+        lines.push(("evicted_active", figures.evicted_active));
+    }
+    lines.extend([("crawler_reclaimed", 0), ("crawler_items_checked", 0), ("lrutail_reflocked", 0)]);
+    if is_maintained {
+        lines.extend([
+            ("moves_to_cold", figures.moves_to_cold),
+            ("moves_to_warm", figures.moves_to_warm),
+            ("moves_within_lru", figures.moves_within_lru),
+            ("direct_reclaims", figures.direct_reclaims),
+            ("hits_to_hot", figures.hits_to_hot),
+            ("hits_to_warm", figures.hits_to_warm),
+            ("hits_to_cold", figures.hits_to_cold),
+            ("hits_to_temp", figures.hits_to_temp),
+        ]);
+    }
+    lines
+}
+
+/// `<class>:<name>` for every class that has pages, then the totals.
+fn slabs(turn: &mut Turn) {
+    let store = store_stats(turn);
+    let mut lines = Lines(turn.output);
+    let active = store.classes.iter().enumerate().filter(|(_, class)| class.pages > 0);
+    for (index, class) in active.clone() {
+        let number = index + 1;
+        let total_chunks = class.pages * class.chunks_per_page;
+        let figures = &class.figures;
+        for (name, value) in [
+            ("chunk_size", class.chunk_bytes),
+            ("chunks_per_page", class.chunks_per_page),
+            ("total_pages", class.pages),
+            ("total_chunks", total_chunks),
+            ("used_chunks", class.used_chunks),
+            ("free_chunks", total_chunks - class.used_chunks),
+            ("free_chunks_end", 0),
+            ("get_hits", figures.get_hits),
+            ("cmd_set", figures.cmd_set),
+            ("delete_hits", figures.delete_hits),
+            ("incr_hits", figures.incr_hits),
+            ("decr_hits", figures.decr_hits),
+            ("cas_hits", figures.cas_hits),
+            ("cas_badval", figures.cas_badval),
+            ("touch_hits", figures.touch_hits),
+        ] {
+            lines.add(format_args!("{number}:{name}"), value);
+        }
+    }
+    lines.add("active_slabs", active.count());
+    let in_slabs: u64 = store.classes.iter().map(|class| class.pages * store.page_bytes).sum();
+    lines.add("total_malloced", in_slabs + store.large_bytes);
+}
