@@ -5,3 +5,7 @@
 pub mod base;
 pub mod config;
 pub mod store;
+
+pub mod protocol;
+
+pub mod server;

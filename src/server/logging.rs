@@ -1,0 +1,161 @@
+//! Log lines: where they go, how they look, how many there are.
+//!
+//! One line per event: RFC 3339 time in UTC, level, message. Whoever logs uses the `log` macros and
+//! knows nothing of this file; only start-up and the `verbosity` command call it.
+
+use std::fmt;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use env_logger::fmt::Formatter;
+use env_logger::{Builder, Target, WriteStyle};
+use log::{LevelFilter, Record};
+
+/// Environment variable that replaces `-v`, in env_logger's filter syntax.
+const FILTER_VARIABLE: &str = "LARDER_LOG";
+
+/// Set once `LARDER_LOG` decided what is logged: `-v` and the `verbosity` command then change nothing.
+static FILTERED_BY_ENVIRONMENT: OnceLock<()> = OnceLock::new();
+
+/// Why nothing can be logged. The process should end with `exit_code`.
+#[derive(Debug)]
+pub enum LoggingError {
+    /// The log file cannot be opened for appending.
+    File(PathBuf, io::Error),
+    /// A logger is already in place.
+    AlreadyStarted,
+}
+
+impl LoggingError {
+    /// The process's exit code: a system error, as memcached has it.
+    pub fn exit_code(&self) -> i32 {
+        super::process::EXIT_OSERR
+    }
+}
+
+impl fmt::Display for LoggingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path, e) => write!(f, "cannot append to the log file {path:?}: {e}"),
+            Self::AlreadyStarted => f.write_str("logging was started twice"),
+        }
+    }
+}
+
+impl std::error::Error for LoggingError {}
+
+/// Starts logging, to stderr or to the end of `log_file`. To be called once, as early as the
+/// settings are known. `verbosity` is the number of `-v`.
+///
+/// # Errors
+/// When the file cannot be opened, or on a second call.
+pub fn init(verbosity: u8, log_file: Option<&Path>) -> Result<(), LoggingError> {
+    // The filter lets everything pass; `log::max_level`, which can change later, decides.
+    let mut builder = Builder::new();
+    builder.filter_level(LevelFilter::Trace).format(line);
+    let filter = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.trim().is_empty());
+    if let Some(filter) = &filter {
+        builder = Builder::new();
+        builder.parse_filters(filter).format(line);
+    }
+    match log_file {
+        Some(path) => {
+            let file = OpenOptions::new().append(true).create(true).open(path);
+            let file = file.map_err(|e| LoggingError::File(path.to_owned(), e))?;
+            builder.write_style(WriteStyle::Never).target(Target::Pipe(Box::new(file)));
+        }
+        None => {
+            builder.write_style(WriteStyle::Auto).target(Target::Stderr);
+        }
+    }
+    builder.try_init().map_err(|_| LoggingError::AlreadyStarted)?;
+    match filter {
+        Some(_) => drop(FILTERED_BY_ENVIRONMENT.set(())),
+        None => set_verbosity(verbosity),
+    }
+    Ok(())
+}
+
+/// Changes what is logged, as the number of `-v` does. Without effect if `LARDER_LOG` is set.
+pub fn set_verbosity(verbosity: u8) {
+    if FILTERED_BY_ENVIRONMENT.get().is_none() {
+        log::set_max_level(level(verbosity));
+    }
+}
+
+fn level(verbosity: u8) -> LevelFilter {
+    match verbosity {
+        0 => LevelFilter::Info,
+        1 => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    }
+}
+
+/// Writes one event. What clients send can end up in a message, so that line ends and other
+/// control characters are escaped: nobody can forge a line.
+fn line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let level = record.level();
+    let style = out.default_level_style(level);
+    write!(out, "{} {style}{level:<5}{style:#} ", out.timestamp_millis())?;
+    let message = record.args().to_string();
+    writeln!(out, "{}", one_line(&message))
+}
+
+fn one_line(message: &str) -> String {
+    let mut escaped = String::with_capacity(message.len());
+    for c in message.chars() {
+        if c.is_control() {
+            escaped.extend(c.escape_default());
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_v_raises_the_level_until_everything_is_logged() {
+        assert_eq!(level(0), LevelFilter::Info);
+        assert_eq!(level(1), LevelFilter::Debug);
+        assert_eq!(level(2), LevelFilter::Trace);
+        assert_eq!(level(255), LevelFilter::Trace);
+    }
+
+    #[test]
+    fn a_message_cannot_hold_a_second_line() {
+        assert_eq!(one_line("a\r\nb\tc\u{1b}[1mü"), "a\\r\\nb\\tc\\u{1b}[1mü");
+    }
+
+    /// The only test that installs the logger: there is one per process.
+    #[test]
+    fn lines_go_to_the_file_with_time_and_level() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("larder.log");
+        let missing = folder.path().join("no/such.log");
+        let error = init(0, Some(&missing)).unwrap_err();
+        assert!(error.to_string().starts_with("cannot append to the log file"), "{error}");
+        assert_eq!(error.exit_code(), 71);
+
+        init(0, Some(&path)).unwrap();
+        log::info!("logging test: started\nup");
+        log::debug!("logging test: hidden");
+        set_verbosity(1);
+        log::debug!("logging test: shown");
+        set_verbosity(0);
+        assert!(matches!(init(0, None), Err(LoggingError::AlreadyStarted)));
+
+        let text = std::fs::read_to_string(&path).unwrap();
+        let ours: Vec<&str> = text.lines().filter(|line| line.contains("logging test: ")).collect();
+        let [first, second] = ours[..] else { panic!("{text:?}") };
+        let (time, rest) = first.split_once(' ').unwrap();
+        assert_eq!(rest, "INFO  logging test: started\\nup");
+        assert!(time.ends_with('Z') && time.as_bytes()[10] == b'T' && time.len() == 24, "{time:?}");
+        assert!(second.ends_with(" DEBUG logging test: shown"), "{second:?}");
+    }
+}

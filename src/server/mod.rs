@@ -1,0 +1,217 @@
+//! The daemon itself: threads, sockets, signals. The only user of mio.
+//!
+//! [`run`] starts it and returns when it has stopped. One listener thread accepts; `-t` workers serve;
+//! the main thread waits for signals.
+
+mod bind;
+mod connection;
+mod listener;
+pub mod logging;
+pub mod process;
+mod transport;
+mod worker;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+
+use mio::{Poll, Waker};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+use crate::base::clock::Clock;
+use crate::config::Settings;
+use crate::protocol::memcached::Daemon;
+use crate::store::{SegmentShares, Store, StoreOptions};
+
+use bind::Bound;
+use listener::Listener;
+use process::{EXIT_OSERR, ProcessError};
+use worker::Worker;
+
+/// Descriptors needed beside those of clients: per worker a poll and a waker, standard streams, log,
+/// listening sockets, and some for what libraries open.
+const DESCRIPTORS_SPARE: usize = 64;
+/// The variable that names the file to which the ports in use are written.
+const PORT_FILE_VARIABLE: &str = "MEMCACHED_PORT_FILENAME";
+
+/// Why the daemon did not start: one line for stderr, and the exit code.
+#[derive(Debug)]
+pub struct StartError {
+    message: String,
+    exit_code: i32,
+}
+
+impl StartError {
+    fn system(message: impl fmt::Display) -> StartError {
+        StartError { message: message.to_string(), exit_code: EXIT_OSERR }
+    }
+
+    /// The process's exit code: memcached's for the same cause.
+    pub fn exit_code(&self) -> i32 {
+        self.exit_code
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ProcessError> for StartError {
+    fn from(error: ProcessError) -> Self {
+        StartError { message: error.to_string(), exit_code: error.exit_code() }
+    }
+}
+
+/// Starts the daemon, serves until a signal stops it, and cleans up.
+///
+/// # Errors
+/// [`StartError`] if it cannot start: nothing is served then.
+pub fn run(settings: Settings) -> Result<(), StartError> {
+    // Before daemonize, which closes nothing but the standard streams: a bad log file is told at once.
+    logging::init(settings.verbosity, settings.log_file.as_deref())
+        .map_err(|error| StartError { message: error.to_string(), exit_code: error.exit_code() })?;
+    let root_warning = process::root_check(&settings)?;
+    if settings.core_dumps {
+        process::enable_core_dumps()?;
+    }
+    let wanted = settings.max_connections + DESCRIPTORS_SPARE + 4 * settings.threads;
+    let descriptors = process::raise_descriptor_limit(wanted as u64)?;
+    if settings.daemonize {
+        process::daemonize(settings.core_dumps, settings.verbosity)?;
+    }
+    let bound = bind::bind(&settings).map_err(StartError::system)?;
+    let lock_warning = settings.lock_memory.then(process::lock_memory).flatten();
+    if let Some(user) = &settings.user {
+        process::drop_privileges(user)?;
+    }
+    // From here on a signal is noted, to be acted on once everything runs.
+    let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])
+        .map_err(|error| StartError::system(format_args!("cannot catch signals: {error}")))?;
+    let mut pid_warning = None;
+    let mut pid_file = None;
+    if let Some(path) = &settings.pid_file {
+        let (file, warning) = process::write_pid_file(path)?;
+        (pid_file, pid_warning) = (Some(file), warning);
+    }
+    if let Some(path) = std::env::var_os(PORT_FILE_VARIABLE) {
+        process::write_port_file(Path::new(&path), &bound.addresses)?;
+    }
+    for warning in settings.warnings.iter().chain(&root_warning).chain(&lock_warning).chain(&pid_warning) {
+        log::warn!("{warning}");
+    }
+    if !settings.without_effect.is_empty() {
+        log::debug!("without effect: {}", settings.without_effect.join(", "));
+    }
+    if descriptors < wanted as u64 {
+        log::warn!("{descriptors} file descriptors are too few for {} connections", settings.max_connections);
+    }
+    let is_daemon = settings.daemonize;
+    Threads::start(settings, bound)?.serve(signals);
+    // As memcached does, the pid file of a process in the foreground stays for whoever asked for it.
+    if let Some(file) = pid_file.filter(|_| is_daemon)
+        && let Err(error) = file.remove()
+    {
+        log::warn!("{error}");
+    }
+    log::info!("stopped");
+    Ok(())
+}
+
+/// What the settings say about the store.
+fn store_options(settings: &Settings) -> StoreOptions {
+    StoreOptions {
+        memory_limit_bytes: settings.memory_limit_bytes,
+        workers: settings.threads,
+        item_bytes_max: settings.max_item_size,
+        evict: settings.evictions,
+        cas_enabled: settings.cas_enabled,
+        slab_growth_factor: settings.slab_growth_factor,
+        slab_min_size: settings.slab_min_size,
+        segment_shares: SegmentShares {
+            hot_percent: settings.hot_lru_pct,
+            warm_percent: settings.warm_lru_pct,
+        },
+        ..StoreOptions::default()
+    }
+}
+
+/// The running threads.
+struct Threads {
+    stop: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+    handles: Vec<JoinHandle<io::Result<()>>>,
+}
+
+impl Threads {
+    fn start(settings: Settings, bound: Bound) -> Result<Threads, StartError> {
+        let cannot = |error: io::Error| StartError::system(format_args!("cannot start the workers: {error}"));
+        let store = Store::new(&store_options(&settings));
+        let threads = settings.threads;
+        let daemon = Arc::new(Daemon::new(settings, store, Clock::start(), logging::set_verbosity));
+        let stop = Arc::new(AtomicBool::new(false));
+        let poll = Poll::new().map_err(cannot)?;
+        let waker = Arc::new(Waker::new(poll.registry(), listener::WAKER).map_err(cannot)?);
+        let mut handles = Vec::with_capacity(threads + 1);
+        let mut workers = Vec::with_capacity(threads);
+        for number in 0..threads {
+            let (worker, handle) =
+                Worker::new(number, daemon.clone(), waker.clone(), stop.clone()).map_err(cannot)?;
+            workers.push(handle);
+            let thread = thread::Builder::new().name(format!("worker {number}"));
+            handles.push(thread.spawn(move || worker.run()).map_err(cannot)?);
+        }
+        log_start(&daemon, &bound.addresses);
+        let listener = Listener::new(poll, bound.sockets, workers, daemon, stop.clone()).map_err(cannot)?;
+        let thread = thread::Builder::new().name("listener".to_owned());
+        handles.push(thread.spawn(move || listener.run()).map_err(cannot)?);
+        Ok(Threads { stop, waker, handles })
+    }
+
+    /// Waits for a signal to stop, then for the threads.
+    fn serve(self, mut signals: Signals) {
+        for signal in signals.forever() {
+            if signal != SIGHUP {
+                break;
+            }
+            log::info!("SIGHUP: nothing to read again");
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        if let Err(error) = self.waker.wake() {
+            // Without it the listener would sleep on; there is nothing left to wait for.
+            log::error!("cannot wake the listener: {error}");
+            return;
+        }
+        for handle in self.handles {
+            let name = handle.thread().name().unwrap_or("thread").to_owned();
+            match handle.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => log::error!("{name}: {error}"),
+                Err(_) => log::error!("{name} panicked"),
+            }
+        }
+    }
+}
+
+/// The one line that every start leaves in the log.
+fn log_start(daemon: &Daemon, addresses: &[SocketAddr]) {
+    let settings = &daemon.settings;
+    let mut places: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    places.extend(settings.unix_socket.iter().map(|path| format!("unix:{}", path.display())));
+    let places = if places.is_empty() { "no address".to_owned() } else { places.join(", ") };
+    log::info!(
+        "larder {} serves memcached's protocol on {places}: {} MB, {} workers, {} partitions",
+        env!("CARGO_PKG_VERSION"),
+        settings.memory_limit_bytes >> 20,
+        settings.threads,
+        daemon.store.partitions(),
+    );
+}
