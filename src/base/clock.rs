@@ -80,20 +80,20 @@ impl Clock {
         Clock { origin: Instant::now() }
     }
 
-    /// Reads the monotonic clock.
-    pub fn seconds(&self) -> Seconds {
-        let elapsed = self.origin.elapsed().as_secs();
+    /// `instant` on this clock's scale.
+    fn seconds_at(&self, instant: Instant) -> Seconds {
+        let elapsed = instant.saturating_duration_since(self.origin).as_secs();
         Seconds::START.after(u32::try_from(elapsed).unwrap_or(u32::MAX))
     }
 
     /// Reads both clocks.
     pub fn now(&self) -> Now {
-        Now { seconds: self.seconds(), unix: unix_seconds() }
+        Now { seconds: self.seconds_at(Instant::now()), unix: unix_seconds() }
     }
 
-    /// Brings `now` up to date; looks at the wall clock only when the second has changed.
-    pub fn refresh(&self, now: &mut Now) {
-        let seconds = self.seconds();
+    /// Brings `now` up to date with `instant`; looks at the wall clock only when the second has changed.
+    pub fn refresh(&self, now: &mut Now, instant: Instant) {
+        let seconds = self.seconds_at(instant);
         if seconds != now.seconds {
             *now = Now { seconds, unix: unix_seconds() };
         }

@@ -11,6 +11,10 @@ use super::values::{INT_MAX, above, expected, number, ratio, scaled, set, slab_s
 /// Seconds, microseconds and counts that memcached keeps in 32 bits.
 const U32_MAX: u64 = u32::MAX as u64;
 
+const fn real(name: &'static str, effect: Effect) -> OptionSpec {
+    OptionSpec::new(name, Group::Extended, Support::Real, effect)
+}
+
 const fn accepted(name: &'static str, effect: Effect) -> OptionSpec {
     OptionSpec::new(name, Group::Extended, Support::Accepted, effect)
 }
@@ -104,15 +108,15 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     accepted("modern", Effect::Toggle(modern)).help("no_modern: the defaults of memcached 1.4"),
     accepted("no_chunked_items", Effect::Switch(|s| s.slab_chunk_max = 1 << 20))
         .help("slab_chunk_max of 1024"),
-    accepted("slab_reassign", Effect::Toggle(|s, on| s.slab_reassign = on))
+    real("slab_reassign", Effect::Toggle(|s, on| s.slab_reassign = on))
         .on_by_default()
         .help("move pages between slab classes")
         .row("slab_reassign", |s| yes_no(s.slab_reassign)),
-    accepted("slab_automove", Effect::OptionalValue(slab_automove))
+    real("slab_automove", Effect::OptionalValue(slab_automove))
         .value("LEVEL", "1")
         .help("when pages move by themselves, 0 to 2")
         .row("slab_automove", |s| s.slab_automove.to_string()),
-    accepted("no_slab_automove", Effect::Switch(|s| s.slab_automove = 0)).help("slab_automove=0"),
+    real("no_slab_automove", Effect::Switch(|s| s.slab_automove = 0)).help("slab_automove=0"),
     accepted("slab_automove_ratio", Effect::Value(|s, v| set(&mut s.slab_automove_ratio, ratio(v))))
         .value("RATIO", "0.8")
         .help("youngest to oldest class below which a page moves")
@@ -193,11 +197,11 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     .help("segmented LRU")
     .row("lru_maintainer_thread", |s| yes_no(s.lru_maintainer))
     .row("lru_segmented", |s| yes_no(s.lru_segmented)),
-    accepted("hot_lru_pct", Effect::Value(|s, v| set(&mut s.hot_lru_pct, number(v, "per cent", 1..=79))))
+    real("hot_lru_pct", Effect::Value(|s, v| set(&mut s.hot_lru_pct, number(v, "per cent", 1..=79))))
         .value("PERCENT", "20")
         .help("share of memory of the HOT segment; with WARM at most 80")
         .row("hot_lru_pct", |s| s.hot_lru_pct.to_string()),
-    accepted("warm_lru_pct", Effect::Value(|s, v| set(&mut s.warm_lru_pct, number(v, "per cent", 1..=79))))
+    real("warm_lru_pct", Effect::Value(|s, v| set(&mut s.warm_lru_pct, number(v, "per cent", 1..=79))))
         .value("PERCENT", "40")
         .help("share of memory of the WARM segment")
         .row("warm_lru_pct", |s| s.warm_lru_pct.to_string()),

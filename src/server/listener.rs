@@ -56,7 +56,7 @@ pub(super) struct Listener {
     poll: Poll,
     /// With each socket, whether it may have connections to accept.
     sockets: Vec<(Socket, bool)>,
-    workers: Vec<WorkerHandle>,
+    workers: Arc<[WorkerHandle]>,
     daemon: Arc<Daemon>,
     stop: Arc<AtomicBool>,
     pause: Option<Pause>,
@@ -71,7 +71,7 @@ impl Listener {
     pub fn new(
         poll: Poll,
         mut sockets: Vec<Socket>,
-        workers: Vec<WorkerHandle>,
+        workers: Arc<[WorkerHandle]>,
         daemon: Arc<Daemon>,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Listener> {
@@ -82,7 +82,7 @@ impl Listener {
         Ok(Listener { poll, sockets, workers, daemon, stop, pause: None, paused_at: Instant::now() })
     }
 
-    /// Accepts until it is told to stop, then tells the workers.
+    /// Accepts until it is told to stop.
     ///
     /// # Errors
     /// If polling fails.
@@ -104,9 +104,6 @@ impl Listener {
                 self.resume();
                 self.accept_all();
             }
-        }
-        for worker in &self.workers {
-            worker.wake()?;
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ use crate::store::{SegmentShares, Store, StoreOptions};
 use bind::Bound;
 use listener::Listener;
 use process::{EXIT_OSERR, ProcessError};
-use worker::Worker;
+use worker::{Worker, WorkerHandle};
 
 /// Descriptors needed beside those of clients: per worker a poll and a waker, standard streams, log,
 /// listening sockets, and some for what libraries open.
@@ -133,6 +133,7 @@ fn store_options(settings: &Settings) -> StoreOptions {
         workers: settings.threads,
         item_bytes_max: settings.max_item_size,
         evict: settings.evictions,
+        automove: settings.slab_reassign && settings.slab_automove > 0,
         cas_enabled: settings.cas_enabled,
         slab_growth_factor: settings.slab_growth_factor,
         slab_min_size: settings.slab_min_size,
@@ -147,7 +148,8 @@ fn store_options(settings: &Settings) -> StoreOptions {
 /// The running threads.
 struct Threads {
     stop: Arc<AtomicBool>,
-    waker: Arc<Waker>,
+    listener: Arc<Waker>,
+    workers: Arc<[WorkerHandle]>,
     handles: Vec<JoinHandle<io::Result<()>>>,
 }
 
@@ -170,10 +172,12 @@ impl Threads {
             handles.push(thread.spawn(move || worker.run()).map_err(cannot)?);
         }
         log_start(&daemon, &bound.addresses);
-        let listener = Listener::new(poll, bound.sockets, workers, daemon, stop.clone()).map_err(cannot)?;
+        let workers: Arc<[WorkerHandle]> = workers.into();
+        let listener =
+            Listener::new(poll, bound.sockets, workers.clone(), daemon, stop.clone()).map_err(cannot)?;
         let thread = thread::Builder::new().name("listener".to_owned());
         handles.push(thread.spawn(move || listener.run()).map_err(cannot)?);
-        Ok(Threads { stop, waker, handles })
+        Ok(Threads { stop, listener: waker, workers, handles })
     }
 
     /// Waits for a signal to stop, then for the threads.
@@ -185,9 +189,10 @@ impl Threads {
             log::info!("SIGHUP: nothing to read again");
         }
         self.stop.store(true, Ordering::Relaxed);
-        if let Err(error) = self.waker.wake() {
-            // Without it the listener would sleep on; there is nothing left to wait for.
-            log::error!("cannot wake the listener: {error}");
+        let woken = self.listener.wake().and_then(|()| self.workers.iter().try_for_each(WorkerHandle::wake));
+        if let Err(error) = woken {
+            // A thread that sleeps on cannot be waited for.
+            log::error!("cannot wake a thread: {error}");
             return;
         }
         for handle in self.handles {

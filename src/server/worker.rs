@@ -9,13 +9,13 @@ use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::base::clock::{Now, Seconds};
+use crate::base::clock::Now;
 use crate::protocol::memcached::Daemon;
 
 use super::connection::{Buffers, Connection, Fate, Setting};
@@ -23,10 +23,15 @@ use super::transport::Transport;
 
 /// Events taken from the kernel at a time.
 const EVENTS_MAX: usize = 1024;
+/// Upkeep is looked for this often; nothing else wakes an idle worker.
+const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
+/// The pause before upkeep goes on that had more to do.
+const UPKEEP_PAUSE: Duration = Duration::from_millis(10);
 /// The token of the waker; connections have their place in the slab.
 const WAKER: Token = Token(usize::MAX);
 
-/// The outside of a worker: how the listener hands connections over and tells it to stop.
+/// The outside of a worker: how connections are handed over and how it is woken. It must outlive the
+/// worker's thread: a waker that is dropped takes a wake-up that was not seen yet with it.
 pub(super) struct WorkerHandle {
     incoming: Sender<Transport>,
     waker: Waker,
@@ -65,7 +70,9 @@ pub(super) struct Worker {
     buffers: Buffers,
     daemon: Arc<Daemon>,
     now: Now,
-    upkeep_done: Seconds,
+    upkeep_done: Instant,
+    /// The last upkeep had more to do than it may at a time.
+    has_upkeep_left: bool,
     /// Wakes the listener when a place becomes free for which it waits.
     listener: Arc<Waker>,
     stop: Arc<AtomicBool>,
@@ -97,7 +104,8 @@ impl Worker {
             ready: VecDeque::new(),
             buffers: Buffers::new(),
             now,
-            upkeep_done: now.seconds,
+            upkeep_done: Instant::now(),
+            has_upkeep_left: false,
             daemon,
             listener,
             stop,
@@ -112,8 +120,12 @@ impl Worker {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            let timeout = if self.ready.is_empty() { None } else { Some(Duration::ZERO) };
-            match self.poll.poll(&mut events, timeout) {
+            let timeout = match (self.ready.is_empty(), self.has_upkeep_left) {
+                (false, _) => Duration::ZERO,
+                (true, true) => UPKEEP_PAUSE,
+                (true, false) => UPKEEP_PERIOD,
+            };
+            match self.poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
@@ -121,7 +133,8 @@ impl Worker {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
-            self.daemon.clock.refresh(&mut self.now);
+            let instant = Instant::now();
+            self.daemon.clock.refresh(&mut self.now, instant);
             let waiting = self.ready.len();
             let mut is_woken = false;
             for event in &events {
@@ -140,9 +153,10 @@ impl Worker {
             if is_woken {
                 self.adopt();
             }
-            if self.now.seconds != self.upkeep_done {
-                self.upkeep_done = self.now.seconds;
-                self.daemon.store.upkeep(self.number, self.now.seconds);
+            let pause = if self.has_upkeep_left { UPKEEP_PAUSE } else { UPKEEP_PERIOD };
+            if instant.saturating_duration_since(self.upkeep_done) >= pause {
+                self.upkeep_done = instant;
+                self.has_upkeep_left = self.daemon.store.upkeep(self.number, self.now.seconds);
             }
         }
     }

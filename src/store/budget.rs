@@ -42,6 +42,13 @@ impl Budget {
         self.limit.load(Relaxed)
     }
 
+    /// Allows another number of pages from now on. Spare pages beyond it are freed; what is in use beyond
+    /// it has to be given back by whoever uses it.
+    pub fn set_limit(&self, pages: usize) {
+        self.limit.store(pages, Relaxed);
+        while self.used() + self.spare.len() > pages && self.spare.pop().is_some() {}
+    }
+
     /// Pages in use, by whatever they are used.
     pub fn used(&self) -> usize {
         self.used.load(Relaxed)

@@ -7,8 +7,9 @@ use super::partition::{Partition, Provision, Shortage};
 use super::slab::ClassId;
 use crate::base::clock::{Deadline, Seconds};
 
-/// Oldest items looked at for one chunk before the next goes, however often it was read.
-const LOOKS_MAX: u32 = 5;
+/// Oldest items looked at for one chunk before the next goes even if it was read. Each item spared loses
+/// its mark, so that on the whole there is one look per hit; the bound is for the single allocation.
+const LOOKS_MAX: u32 = 50;
 /// Large items evicted in search of one page before the search goes on elsewhere: their blocks may be
 /// in the hands of slow readers.
 const LARGE_EVICTIONS_MAX: usize = 4;
@@ -48,11 +49,33 @@ impl Partition {
                 if !self.reclaim_expired(class, now) {
                     return Err(Shortage { pages: 1 });
                 }
+            } else if let Some(page) = self.page_from_colder_class(class, now) {
+                self.slab.add_page(class, page);
             } else if !self.evict_from(class.index(), now) {
                 let page = self.release_page(now).ok_or(Shortage { pages: 1 })?;
                 self.slab.add_page(class, page);
             }
         }
+    }
+
+    /// A page of a class whose items are clearly colder than those that `class` would have to evict,
+    /// once it has evicted enough to deserve one.
+    fn page_from_colder_class(&mut self, class: ClassId, now: Seconds) -> Option<PageBytes> {
+        let evicted = &mut self.evicted_since_move[class.index()];
+        *evicted += 1;
+        if !self.shared.automove
+            || !housekeeping::may_ask_for_page(*evicted, self.slab.class(class).chunks_per_page)
+        {
+            return None;
+        }
+        *evicted = 0;
+        let own = self.coldest(class.index())?;
+        let own_idle = self.slab.item(own).idle_seconds(now);
+        let donor = self.page_donor(now).filter(|donor| donor.class != class.index())?;
+        if !housekeeping::should_move_page(own_idle, donor.idle_seconds) {
+            return None;
+        }
+        self.release_page_of(donor.class, now)
     }
 
     /// Gives a page back that the index has taken beyond the limit.
@@ -65,7 +88,6 @@ impl Partition {
     /// Frees the chunk of one item of a class. `false` if it has none.
     pub fn evict_from(&mut self, class: usize, now: Seconds) -> bool {
         self.class_figures[class].direct_reclaims += 1;
-        self.demote(class);
         for looks_left in (0..LOOKS_MAX).rev() {
             let Some(id) = self.coldest(class) else { return false };
             let item = self.slab.item(id);
@@ -102,8 +124,9 @@ impl Partition {
         false
     }
 
-    /// Moves one item each out of HOT and WARM where they hold more than their share.
-    fn demote(&mut self, class: usize) {
+    /// Moves one item each out of HOT and WARM where they hold more than their share. Done for every
+    /// item that is linked, so that COLD is there before anything has to go.
+    pub fn demote(&mut self, class: usize) {
         let lru = &self.lru[class];
         let (hot, warm, total) = (lru.list(Segment::Hot), lru.list(Segment::Warm), lru.len());
         let hot_is_over = self.shared.shares.hot_is_over(hot.len, total).then_some(hot.oldest);
@@ -169,10 +192,8 @@ impl Partition {
         self.evicted_time[class] = item.idle_seconds(now);
     }
 
-    /// Empties a page of the class that misses it least and takes it out of the partition; or evicts
-    /// large items until the budget has a page. `None` if there is nothing to evict.
-    pub fn release_page(&mut self, now: Seconds) -> Option<PageBytes> {
-        let large_class = self.shared.large_class();
+    /// The class that would miss a page least.
+    fn page_donor(&self, now: Seconds) -> Option<Donor> {
         let donor = |class: usize| {
             let oldest = self.coldest(class)?;
             let pages = match self.slab.classes().get(class) {
@@ -181,11 +202,21 @@ impl Partition {
             };
             Some(Donor { class, pages, idle_seconds: self.slab.item(oldest).idle_seconds(now) })
         };
-        let class = housekeeping::page_donor((0..=large_class).filter_map(donor))?;
-        if class == large_class {
-            return self.release_blocks(now).or_else(|| self.release_slab_page(None, now));
+        housekeeping::page_donor((0..=self.shared.large_class()).filter_map(donor))
+    }
+
+    /// Empties a page of the class that misses it least and takes it out of the partition; or evicts
+    /// large items until the budget has a page. `None` if there is nothing to evict.
+    pub fn release_page(&mut self, now: Seconds) -> Option<PageBytes> {
+        let donor = self.page_donor(now)?;
+        self.release_page_of(donor.class, now).or_else(|| self.release_slab_page(None, now))
+    }
+
+    fn release_page_of(&mut self, class: usize, now: Seconds) -> Option<PageBytes> {
+        if class == self.shared.large_class() {
+            return self.release_blocks(now);
         }
-        self.release_slab_page(Some(ClassId(class as u8)), now).or_else(|| self.release_slab_page(None, now))
+        self.release_slab_page(Some(ClassId(class as u8)), now)
     }
 
     /// Evicts the coldest large items until the budget has a page for the caller.
@@ -214,6 +245,26 @@ impl Partition {
         }
         self.figures.slabs_moved += 1;
         Some(self.slab.remove_page(page))
+    }
+
+    /// Takes the expired items of one page away. `false` if no page can hold any.
+    pub fn reclaim_expired_page(&mut self, now: Seconds) -> bool {
+        let Some(page) = self.slab.next_page_due(now) else { return false };
+        for id in self.slab.chunks(page) {
+            // The page goes with its last item.
+            if !self.slab.has_page(page) {
+                return true;
+            }
+            let item = self.slab.item(id);
+            if item.has(state::LINKED) && item.deadline().has_passed(now) {
+                self.class_figures[usize::from(item.class())].crawler_reclaimed += 1;
+                self.remove_expired(id, self.hash_of(id));
+            }
+        }
+        if self.slab.has_page(page) {
+            self.slab.renew_earliest(page);
+        }
+        true
     }
 
     /// Forgets every linked item and gives the pages back. Items whose values are still arriving stay.

@@ -33,6 +33,8 @@ figures! {
         outofmemory,
         /// Expired items whose chunk was taken back to store another item.
         reclaimed,
+        /// Expired items taken away by upkeep, which no client had asked for since.
+        crawler_reclaimed,
         /// Expired items that had never been read.
         expired_unfetched,
         /// Items demoted to COLD.

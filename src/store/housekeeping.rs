@@ -65,10 +65,25 @@ pub struct Donor {
 
 /// Who gives a page: the class whose coldest item is idle the longest, among equals the one with the
 /// most pages.
-pub fn page_donor(candidates: impl Iterator<Item = Donor>) -> Option<usize> {
-    let best =
-        candidates.filter(|donor| donor.pages > 0).max_by_key(|donor| (donor.idle_seconds, donor.pages));
-    best.map(|donor| donor.class)
+pub fn page_donor(candidates: impl Iterator<Item = Donor>) -> Option<Donor> {
+    candidates.filter(|donor| donor.pages > 0).max_by_key(|donor| (donor.idle_seconds, donor.pages))
+}
+
+/// Evictions of a class, in pages' worth of chunks, before it may ask for another class's page. It
+/// bounds the rate of page moves: eager ones flap and lose more hits than they win.
+const PAGES_EVICTED_BEFORE_MOVE: u32 = 2;
+/// By how much the coldest item of another class must be idle longer, as a ratio of 5 to 4.
+const IDLE_RATIO: (u64, u64) = (5, 4);
+
+/// Whether a class has evicted enough to look for a page elsewhere.
+pub fn may_ask_for_page(evicted_chunks: u32, chunks_per_page: u32) -> bool {
+    evicted_chunks >= chunks_per_page.saturating_mul(PAGES_EVICTED_BEFORE_MOVE)
+}
+
+/// Whether a page should move to a class that would have to evict an item idle for `own_idle` seconds
+/// from one whose coldest item is idle for `donor_idle`.
+pub fn should_move_page(own_idle: u32, donor_idle: u32) -> bool {
+    u64::from(donor_idle) * IDLE_RATIO.1 > (u64::from(own_idle) + 1) * IDLE_RATIO.0
 }
 
 #[cfg(test)]
@@ -92,9 +107,16 @@ mod tests {
     }
 
     #[test]
+    fn a_page_moves_only_for_a_clear_difference_and_not_too_often() {
+        assert!(!may_ask_for_page(199, 100) && may_ask_for_page(200, 100));
+        assert!(!should_move_page(0, 0) && !should_move_page(0, 1) && should_move_page(0, 2));
+        assert!(!should_move_page(100, 126) && should_move_page(100, 127));
+    }
+
+    #[test]
     fn the_coldest_class_gives_and_the_larger_among_equals() {
         let donor = |class, pages, idle_seconds| Donor { class, pages, idle_seconds };
-        let pick = |donors: &[Donor]| page_donor(donors.iter().copied());
+        let pick = |donors: &[Donor]| page_donor(donors.iter().copied()).map(|donor| donor.class);
         assert_eq!(pick(&[donor(0, 9, 5), donor(1, 1, 6)]), Some(1));
         assert_eq!(pick(&[donor(0, 9, 5), donor(1, 1, 5)]), Some(0));
         assert_eq!(pick(&[donor(0, 0, 50)]), None);

@@ -17,13 +17,19 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Room for `len` bytes in `pages`.
-    ///
-    /// # Panics
-    /// If `pages` is not exactly the number of pages that `len` bytes need.
+    /// Room for the first bytes of `len` in `pages`; more pages may follow by [`Self::extend`].
     pub fn new(pages: Vec<PageBytes>, len: usize, budget: Arc<Budget>) -> Blocks {
-        assert_eq!(pages.len(), len.div_ceil(budget.page_bytes()), "blocks for {len} bytes");
         Blocks { pages, len, budget }
+    }
+
+    /// Pages that are missing before `bytes` bytes can be written.
+    pub fn pages_missing(&self, bytes: usize) -> usize {
+        bytes.div_ceil(self.budget.page_bytes()).saturating_sub(self.pages.len())
+    }
+
+    /// Adds room.
+    pub fn extend(&mut self, pages: Vec<PageBytes>) {
+        self.pages.extend(pages);
     }
 
     /// Copies `bytes` to the place `at` bytes from the start.
@@ -53,7 +59,10 @@ impl Drop for Blocks {
 pub struct LargeValue(Arc<Blocks>);
 
 impl LargeValue {
+    /// # Panics
+    /// If pages are missing.
     pub(super) fn freeze(blocks: Blocks) -> LargeValue {
+        assert_eq!(blocks.pages_missing(blocks.len), 0, "{} bytes", blocks.len);
         LargeValue(Arc::new(blocks))
     }
 
@@ -98,9 +107,11 @@ mod tests {
     #[test]
     fn bytes_written_in_pieces_read_back_whole() {
         let budget = Arc::new(Budget::new(8, 16));
-        let pages = (0..3).map(|_| budget.take().unwrap()).collect();
+        let pages = (0..2).map(|_| budget.take().unwrap()).collect();
         let value: Vec<u8> = (0..40).collect();
         let mut blocks = Blocks::new(pages, value.len(), budget.clone());
+        assert_eq!((blocks.pages_missing(32), blocks.pages_missing(33)), (0, 1));
+        blocks.extend(vec![budget.take().unwrap()]);
         blocks.write(0, &value[..5]);
         blocks.write(5, &value[5..33]);
         blocks.write(33, &value[33..]);

@@ -75,6 +75,16 @@ impl Lru {
         self.push(slab, id, to);
     }
 
+    /// Every item of a segment, newest first.
+    pub fn newest_first<'a>(
+        &self,
+        slab: &'a Slab,
+        segment: Segment,
+    ) -> impl Iterator<Item = ChunkId> + use<'a> {
+        let next = move |&id: &ChunkId| Some(slab.item(id).older()).filter(|id| id.is_some());
+        std::iter::successors(Some(self.list(segment).newest).filter(|id| id.is_some()), next)
+    }
+
     /// Every item of a segment, oldest first.
     #[cfg(test)]
     pub fn oldest_first<'a>(
@@ -134,6 +144,9 @@ mod tests {
                     let listed: Vec<ChunkId> = lru.oldest_first(&slab, segment).collect();
                     prop_assert_eq!(&listed, &Vec::from(model[segment as usize].clone()));
                     prop_assert_eq!(lru.list(segment).len as usize, listed.len());
+                    let mut newest_first: Vec<ChunkId> = lru.newest_first(&slab, segment).collect();
+                    newest_first.reverse();
+                    prop_assert_eq!(newest_first, listed);
                 }
             }
         }

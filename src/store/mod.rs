@@ -50,6 +50,8 @@ const PAGE_BYTES_MIN: usize = 16 << 10;
 const PAGE_BYTES_MAX: usize = 64 << 10;
 /// Pages that a partition should have at least, where memory allows larger ones.
 const PAGES_PER_PARTITION: usize = 256;
+/// Pages searched for expired items in one call of upkeep: some hundreds of microseconds.
+const UPKEEP_PAGES_MAX: usize = 64;
 /// Attempts of one operation to get the memory it needs, while others may take it away again.
 const ATTEMPTS_MAX: usize = 8;
 
@@ -64,6 +66,8 @@ pub struct StoreOptions {
     pub item_bytes_max: usize,
     /// Evict items for room; if not, refuse new ones (`-M`).
     pub evict: bool,
+    /// Move pages to the slab classes whose items are in greater demand (`-o slab_automove`).
+    pub automove: bool,
     /// Give items CAS uniques (`-C` switches them off).
     pub cas_enabled: bool,
     /// Factor between chunk sizes (`-f`); `None` for larder's own spacing.
@@ -88,6 +92,7 @@ impl Default for StoreOptions {
             workers: 4,
             item_bytes_max: 1 << 20,
             evict: true,
+            automove: true,
             cas_enabled: true,
             slab_growth_factor: None,
             slab_min_size: None,
@@ -151,6 +156,7 @@ impl Store {
             sizes: ChunkSizes::new(page_bytes, options.slab_min_size, options.slab_growth_factor),
             shares: options.segment_shares,
             evict: options.evict,
+            automove: options.automove,
             item_bytes_max: options.item_bytes_max,
             cas_enabled: options.cas_enabled,
             partition_bits: partitions.ilog2(),
@@ -250,10 +256,10 @@ impl Store {
         let whole = memcached_item_bytes(key.bytes.len(), client_flags, value.len(), self.shared.cas_enabled);
         if !joins && whole > self.shared.budget.page_bytes() {
             return match self.reserve(key, mode, client_flags, deadline, value.len(), now) {
-                Ok(mut reservation) => {
-                    reservation.write(value);
-                    reservation.commit(now)
-                }
+                Ok(mut reservation) => match reservation.write(value, now) {
+                    Ok(()) => reservation.commit(now),
+                    Err(_) => StoreOutcome::OutOfMemory,
+                },
                 Err(ReserveError::TooLarge) => StoreOutcome::TooLarge,
                 Err(ReserveError::OutOfMemory) => StoreOutcome::OutOfMemory,
             };
@@ -279,6 +285,17 @@ impl Store {
         }
     }
 
+    /// Takes what `blocks` need to hold their first `bytes` bytes. `false` if it is not to be had.
+    fn extend(&self, blocks: &mut Blocks, bytes: usize, now: Seconds) -> bool {
+        let mut provision = Provision::default();
+        if !self.provide(&mut provision, blocks.pages_missing(bytes), now) {
+            self.take_back(provision);
+            return false;
+        }
+        blocks.extend(provision.0);
+        true
+    }
+
     /// Sets memory aside for an item that is to be written piece by piece.
     fn draft(
         &self,
@@ -291,16 +308,10 @@ impl Store {
         let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes, deadline };
         let budget = &self.shared.budget;
         let placement = shape.placement(budget.page_bytes(), budget.page_bytes());
+        // Blocks are taken as the bytes arrive: who only announces a large value must not evict others.
         let mut blocks = match placement.block_bytes {
             0 => None,
-            bytes => {
-                let mut pages = Provision::default();
-                if !self.provide(&mut pages, bytes.div_ceil(budget.page_bytes()), now) {
-                    self.take_back(pages);
-                    return None;
-                }
-                Some(Blocks::new(pages.0, bytes, budget.clone()))
-            }
+            bytes => Some(Blocks::new(Vec::new(), bytes, budget.clone())),
         };
         self.with_pages(key.hash, now, |partition, provision| {
             partition.reserve(key, &shape, blocks.take(), now, provision).map_err(|(shortage, returned)| {
@@ -367,6 +378,43 @@ impl Store {
         })
     }
 
+    /// Changes the memory limit. A smaller one evicts until it holds.
+    pub fn set_memory_limit(&self, bytes: usize, now: Seconds) {
+        let budget = &self.shared.budget;
+        budget.set_limit((bytes / budget.page_bytes()).max(1));
+        while budget.is_overdrawn() {
+            match self.take_from_a_partition(now) {
+                Some(page) => budget.give_back(page),
+                None => return,
+            }
+        }
+    }
+
+    /// The memory limit in bytes.
+    pub fn memory_limit_bytes(&self) -> usize {
+        self.shared.budget.limit() * self.shared.budget.page_bytes()
+    }
+
+    /// Shows the items of the slab class at `class` to `show`, those of a segment newest first, until it
+    /// returns `false`. One partition is locked at a time: `show` must be quick. `false` if there is no
+    /// such class.
+    pub fn for_each_item(
+        &self,
+        class: usize,
+        now: Seconds,
+        mut show: impl FnMut(&[u8], usize, Deadline) -> bool,
+    ) -> bool {
+        if class > self.shared.large_class() {
+            return false;
+        }
+        for partition in &self.partitions {
+            if !self.borrow_partition(partition, now).for_each_item(class, now, &mut show) {
+                break;
+            }
+        }
+        true
+    }
+
     /// Forgets every item that was stored before.
     pub fn flush(&self, now: Seconds) {
         self.flush_at.store(0, Relaxed);
@@ -385,14 +433,19 @@ impl Store {
         Some(self.flush_at.load(Relaxed)).filter(|&at| at != 0).map(Seconds)
     }
 
-    /// What `worker` does for its own partitions behind the requests: carries out a delayed flush that
-    /// has become due. Cheap when nothing is due.
-    pub fn upkeep(&self, worker: usize, now: Seconds) {
-        if self.flush_due().is_some_and(|at| at <= now) {
-            for partition in self.partitions.iter().skip(worker).step_by(self.workers) {
-                drop(self.borrow_partition(partition, now));
+    /// What `worker` does for its own partitions behind the requests, once a second: carries out a
+    /// delayed flush that has become due, takes expired items away, moves a resize of the index on.
+    /// Bounded; `true` if there is more to do than one call may, and it should soon be called again.
+    pub fn upkeep(&self, worker: usize, now: Seconds) -> bool {
+        let mut pages_left = UPKEEP_PAGES_MAX;
+        for partition in self.partitions.iter().skip(worker).step_by(self.workers) {
+            self.borrow_partition(partition, now).finish_resize();
+            // The lock is taken anew for each page, so that requests get in between.
+            while pages_left > 0 && self.borrow_partition(partition, now).reclaim_expired_page(now) {
+                pages_left -= 1;
             }
         }
+        pages_left == 0
     }
 
     /// The state of the store and all that it has counted.

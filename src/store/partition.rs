@@ -39,6 +39,8 @@ pub(super) struct Shared {
     pub shares: SegmentShares,
     /// Evict items for room; if not, refuse new ones (`-M`).
     pub evict: bool,
+    /// Move pages to classes whose items are in greater demand (`-o slab_automove`).
+    pub automove: bool,
     /// Largest item allowed, by [`memcached_item_bytes`](super::memcached_item_bytes).
     pub item_bytes_max: usize,
     /// Give every stored item a CAS unique; if not, all are 0 (`-C`).
@@ -115,6 +117,8 @@ pub(super) struct Partition {
     pub class_bytes: Vec<u64>,
     /// Idle time of the last victim in seconds, by class.
     pub evicted_time: Vec<u32>,
+    /// Chunks that had to be made free by eviction since the class last asked for another's page.
+    pub evicted_since_move: Vec<u32>,
     pub large: slab::Slab<LargeValue>,
     pub figures: PartitionFigures,
     stores: u64,
@@ -133,6 +137,7 @@ impl Partition {
             class_figures: vec![ClassFigures::default(); classes],
             class_bytes: vec![0; classes],
             evicted_time: vec![0; classes],
+            evicted_since_move: vec![0; classes],
             large: slab::Slab::new(),
             figures: PartitionFigures::default(),
             stores: 0,
@@ -265,6 +270,7 @@ impl Partition {
         let class = self.count_segment_hit(id);
         self.class_figures[class].touch_hits += 1;
         self.slab.item_mut(id).set_deadline(deadline);
+        self.slab.note_deadline(id, deadline);
         Some(self.view(id))
     }
 
@@ -338,6 +344,22 @@ impl Partition {
         }
         item.set_cas(cas);
         item.set_accessed(now);
+    }
+
+    /// Shows the live items of a class, segment by segment, newest first; key, bytes of the value and
+    /// deadline. Stops, and returns `false`, when `show` does.
+    pub fn for_each_item(
+        &self,
+        class: usize,
+        now: Seconds,
+        show: &mut impl FnMut(&[u8], usize, Deadline) -> bool,
+    ) -> bool {
+        let mut live = Segment::ALL
+            .into_iter()
+            .flat_map(|segment| self.lru[class].newest_first(&self.slab, segment))
+            .map(|id| self.slab.item(id))
+            .filter(|item| !item.deadline().has_passed(now));
+        live.all(|item| show(item.key(), item.value_bytes(), item.deadline()))
     }
 
     /// Adds this partition's state to `sum`, whose classes are all there.

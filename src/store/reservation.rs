@@ -98,11 +98,15 @@ impl Reservation {
         self.value_bytes - self.written
     }
 
-    /// Takes the next bytes of the value.
+    /// Takes the next bytes of the value. A large one gets its memory here, as it comes.
+    ///
+    /// # Errors
+    /// If there is no memory for them: the reservation is of no use then, and the rest of the value is to
+    /// be skipped. As when a `set` is refused at once, the old value of its key is gone.
     ///
     /// # Panics
     /// If they are more than are [`missing`](Self::missing).
-    pub fn write(&mut self, bytes: &[u8]) {
+    pub fn write(&mut self, bytes: &[u8], now: Seconds) -> Result<(), ReserveError> {
         assert!(bytes.len() <= self.missing(), "more bytes than announced");
         let at = self.written;
         self.written += bytes.len();
@@ -114,6 +118,11 @@ impl Reservation {
                 if let Some(blocks) = &mut draft.blocks
                     && to_blocks > 0
                 {
+                    if !self.store.extend(blocks, at + to_blocks, now) {
+                        let key = Key { bytes: &self.key, hash: self.hash };
+                        self.store.refuse(&key, self.mode, now, |figures| figures.store_no_memory += 1);
+                        return Err(ReserveError::OutOfMemory);
+                    }
                     blocks.write(at, &bytes[..to_blocks]);
                 }
                 if to_blocks < bytes.len() {
@@ -122,6 +131,7 @@ impl Reservation {
                 }
             }
         }
+        Ok(())
     }
 
     /// Stores the complete value, if the condition of its command holds.

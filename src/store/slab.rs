@@ -6,7 +6,8 @@
 //! What lies in a chunk is none of this module's business, but for the free-list link that it keeps there.
 
 use super::budget::PageBytes;
-use super::item::{ChunkId, HEADER_BYTES, Item, ItemMut};
+use super::item::{ChunkId, HEADER_BYTES, Item, ItemMut, state};
+use crate::base::clock::{Deadline, Seconds};
 
 /// Names a slab class: its index in the table of chunk sizes. Clients see it plus one, as in memcached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -126,6 +127,10 @@ pub(super) struct Slab {
     page_shift: u32,
     /// By page number; `None` where the page went elsewhere.
     pages: Vec<Option<Page>>,
+    /// By page number: no item in the page ends before this second; `u32::MAX` if none ends at all.
+    earliest: Vec<u32>,
+    /// Where the search for pages with expired items goes on.
+    search_from: usize,
     vacant: Vec<u32>,
     classes: Vec<Class>,
 }
@@ -148,6 +153,8 @@ impl Slab {
             page_bytes,
             page_shift: (page_bytes / CHUNK_ALIGN).ilog2(),
             pages: Vec::new(),
+            earliest: Vec::new(),
+            search_from: 0,
             vacant: Vec::new(),
             classes: sizes.0.iter().map(class).collect(),
         }
@@ -261,8 +268,10 @@ impl Slab {
     pub fn add_page(&mut self, class: ClassId, bytes: PageBytes) {
         let number = self.vacant.pop().unwrap_or_else(|| {
             self.pages.push(None);
+            self.earliest.push(u32::MAX);
             (self.pages.len() - 1) as u32
         });
+        self.earliest[number as usize] = u32::MAX;
         self.pages[number as usize] = Some(Page {
             bytes,
             class,
@@ -292,7 +301,41 @@ impl Slab {
         class.pages -= 1;
         class.used_chunks -= page.used;
         self.vacant.push(number);
+        self.earliest[number as usize] = u32::MAX;
         page.bytes
+    }
+
+    /// Takes note that an item has been given a deadline.
+    #[inline]
+    pub fn note_deadline(&mut self, id: ChunkId, deadline: Deadline) {
+        if deadline != Deadline::NEVER {
+            let earliest = &mut self.earliest[(id.0 >> self.page_shift) as usize];
+            *earliest = deadline.0.min(*earliest);
+        }
+    }
+
+    /// The next page that may hold an item that is over at `now`, in a round over all pages.
+    pub fn next_page_due(&mut self, now: Seconds) -> Option<u32> {
+        let is_due = |earliest: &u32| *earliest <= now.0;
+        let (before, behind) = self.earliest.split_at(self.search_from);
+        let found = match behind.iter().position(is_due) {
+            Some(offset) => self.search_from + offset,
+            None => before.iter().position(is_due)?,
+        };
+        self.search_from = found + 1;
+        Some(found as u32)
+    }
+
+    /// Finds out anew when the first of a page's items ends.
+    pub fn renew_earliest(&mut self, number: u32) {
+        let linked = self.chunks(number).map(|id| self.item(id)).filter(|item| item.has(state::LINKED));
+        let deadlines = linked.map(|item| item.deadline()).filter(|&deadline| deadline != Deadline::NEVER);
+        self.earliest[number as usize] = deadlines.map(|deadline| deadline.0).min().unwrap_or(u32::MAX);
+    }
+
+    /// Whether the page with this number is here.
+    pub fn has_page(&self, number: u32) -> bool {
+        self.pages[number as usize].is_some()
     }
 
     /// Whether no chunk of a page is in use.
@@ -372,6 +415,14 @@ impl Slab {
                     next = self.item(next).older();
                 }
                 assert_eq!(free + page.used, page.carved, "free chunks of page {number}");
+                for id in self.chunks(number).filter(|&id| self.item(id).has(state::LINKED)) {
+                    let deadline = self.item(id).deadline();
+                    let earliest = self.earliest[number as usize];
+                    assert!(
+                        deadline == Deadline::NEVER || earliest <= deadline.0,
+                        "earliest of page {number}"
+                    );
+                }
                 pages += 1;
                 used += page.used;
                 open += u32::from(page.used < class.chunks_per_page);
@@ -391,7 +442,6 @@ impl Slab {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Deadline;
     use crate::store::item::Shape;
     use proptest::prelude::*;
 

@@ -11,6 +11,9 @@ use super::partition::{Key, Partition, Provision, Shortage};
 use super::slab::ClassId;
 use crate::base::clock::{Deadline, Seconds};
 
+/// Steps of an index resize in one call of upkeep.
+const RESIZE_STEPS_PER_UPKEEP: usize = 64;
+
 /// Under which condition a value is stored, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StoreMode {
@@ -198,6 +201,7 @@ impl Partition {
         item.set_cas(cas);
         item.set_accessed(now);
         item.mark(state::LINKED | state::ACTIVE);
+        self.slab.note_deadline(id, shape.deadline);
         let bytes = &mut self.class_bytes[usize::from(class)];
         *bytes = *bytes - old_bytes as u64 + self.slab.item(id).total_bytes() as u64;
         self.figures.total_items += 1;
@@ -220,9 +224,11 @@ impl Partition {
         item.set_accessed(now);
         item.mark(state::LINKED);
         let item = self.slab.item(id);
-        let (class, bytes) = (usize::from(item.class()), item.total_bytes());
+        let (class, bytes, deadline) = (usize::from(item.class()), item.total_bytes(), item.deadline());
+        self.slab.note_deadline(id, deadline);
         self.class_bytes[class] += bytes as u64;
         self.lru[class].push(&mut self.slab, id, Segment::Hot);
+        self.demote(class);
         self.figures.total_items += 1;
         self.grow_index();
         if !self.index.insert(key.hash, id) {
@@ -238,6 +244,15 @@ impl Partition {
         for id in lost {
             self.figures.index_drops += 1;
             self.forget(id);
+        }
+    }
+
+    /// Moves a change of the index's size on, where no insertion does.
+    pub fn finish_resize(&mut self) {
+        if self.index.is_resizing() {
+            for _ in 0..RESIZE_STEPS_PER_UPKEEP {
+                self.grow_index();
+            }
         }
     }
 

@@ -155,7 +155,7 @@ fn a_reservation_that_is_dropped_gives_everything_back() {
         let key = store.key(b"k");
         let mut reservation =
             store.reserve(key, StoreMode::Set, 0, Deadline::NEVER, value_bytes, START).unwrap();
-        reservation.write(&pattern(1, value_bytes / 2));
+        reservation.write(&pattern(1, value_bytes / 2), START).unwrap();
         check_with_reservation(&store);
         drop(reservation);
         assert_eq!(store.shared.budget.used(), used);
@@ -179,10 +179,10 @@ fn a_flush_forgets_all_but_what_is_arriving() {
     set(&store, b"large", &pattern(0, 300_000));
     let mut arriving =
         store.reserve(store.key(b"new"), StoreMode::Set, 0, Deadline::NEVER, 6, START).unwrap();
-    arriving.write(b"val");
+    arriving.write(b"val", START).unwrap();
     store.flush(START);
     assert_eq!(store.stats(START).items, 0);
-    arriving.write(b"ue!");
+    arriving.write(b"ue!", START).unwrap();
     assert_eq!(arriving.commit(START), StoreOutcome::Stored);
     assert_eq!(value_of(&store, b"new"), Some(b"value!".to_vec()));
     assert_eq!(value_of(&store, b"large"), None);
@@ -202,6 +202,48 @@ fn a_delayed_flush_spares_what_is_stored_after_it() {
     store.upkeep(1, Seconds(11));
     assert!(get(&store, b"just before", Seconds(11)).is_none());
     assert!(get(&store, b"after", Seconds(11)).is_some());
+}
+
+#[test]
+fn expired_items_give_their_memory_back_without_being_asked_for() {
+    let store = store(8 << 20, 4, |_| {});
+    for n in 0..4000u32 {
+        let key = format!("k{n}");
+        let deadline = if n % 4 == 0 { Deadline::NEVER } else { Deadline::at(Seconds(5 + n % 4)) };
+        let value = pattern(n, 500);
+        let request = StoreRequest {
+            key: store.key(key.as_bytes()),
+            mode: StoreMode::Set,
+            client_flags: 0,
+            deadline,
+            value: &value,
+        };
+        store.store(&request, START);
+    }
+    let settle = |now| (0..2).for_each(|worker| while store.upkeep(worker, now) {});
+    for (now, left) in [(5, 4000), (6, 3000), (7, 2000), (8, 1000), (100, 1000)] {
+        settle(Seconds(now));
+        check(&store);
+        assert_eq!(store.stats(Seconds(now)).items, left, "at {now}");
+    }
+    assert_eq!(store.stats(START).sum(|class| class.crawler_reclaimed), 3000);
+}
+
+#[test]
+fn who_only_announces_a_large_value_takes_no_memory() {
+    let store = store(4 << 20, 1, |_| {});
+    set(&store, b"k", b"v");
+    let used = store.shared.budget.used();
+    let announce = |n: u32| {
+        let key = format!("large{n}");
+        let key = store.key(key.as_bytes());
+        store.reserve(key, StoreMode::Set, 0, Deadline::NEVER, 1_000_000, START).unwrap()
+    };
+    let announced: Vec<Reservation> = (0..100).map(announce).collect();
+    // The end of such a value lies in a chunk: a few pages for all of them.
+    assert!(store.shared.budget.used() <= used + 8);
+    drop(announced);
+    assert_eq!(value_of(&store, b"k"), Some(b"v".to_vec()));
 }
 
 #[test]
@@ -353,7 +395,9 @@ fn run(steps: Vec<Step>, memory: usize, partitions: usize, keys: u8, evicts: boo
                 let reserved = store.reserve(store.key(&key), mode, 0, Deadline::NEVER, len, now);
                 let mut reservation = reserved.expect("there is room for every legal item");
                 let pieces = value.chunks(piece).take(if give_up { 1 } else { usize::MAX });
-                pieces.for_each(|piece| reservation.write(piece));
+                pieces.for_each(|piece| {
+                    reservation.write(piece, now).expect("there is room for every legal item")
+                });
                 if reservation.missing() > 0 || give_up {
                     continue;
                 }

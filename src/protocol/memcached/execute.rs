@@ -9,6 +9,9 @@ use super::request::{Request, Retrieval, StoreVerb};
 use super::session::{Expecting, Next, Session, Step, Turn};
 use super::stats;
 
+/// Least and most megabytes that cache_memlimit takes; more is a number of bytes by mistake.
+const MEMLIMIT_MB_MIN: u32 = 8;
+const MEMLIMIT_MB_MAX: u32 = 1_000_000_000;
 /// Longest exptime that is read as seconds from now (30 days); a larger one is a Unix time.
 const RELATIVE_EXPTIME_MAX: i64 = 30 * 24 * 60 * 60;
 /// Bytes that a `VALUE` line may have beside its key.
@@ -138,7 +141,8 @@ impl Session {
                 turn.daemon.set_verbosity(level);
                 turn.reply(reply::OK, noreply);
             }
-            Request::Stats { what } => stats::answer(what, turn),
+            Request::Stats { what, arguments } => stats::answer(what, arguments, turn),
+            Request::CacheMemlimit { megabytes, noreply } => cache_memlimit(megabytes, noreply, turn),
             Request::MetaNoop => turn.output.push(reply::META_NOOP),
             Request::Quit | Request::Hopeless => return Step::Stop(input.len(), Next::Close),
             Request::Refused { reply, skip } => {
@@ -234,6 +238,19 @@ fn flush_all(delay: i32, noreply: bool, turn: &mut Turn) {
         at => store.flush_at(Seconds(at.0)),
     }
     turn.reply(reply::OK, noreply);
+}
+
+fn cache_memlimit(megabytes: u32, noreply: bool, turn: &mut Turn) {
+    let line = match megabytes {
+        ..MEMLIMIT_MB_MIN => reply::MEMLIMIT_TOO_SMALL,
+        MEMLIMIT_MB_MIN..=MEMLIMIT_MB_MAX => {
+            turn.daemon.store.set_memory_limit((megabytes as usize) << 20, turn.now.seconds);
+            log::info!("the memory limit is {megabytes} MB now");
+            reply::OK
+        }
+        _ => reply::MEMLIMIT_NOT_MEGABYTES,
+    };
+    turn.reply(line, noreply);
 }
 
 #[cfg(test)]

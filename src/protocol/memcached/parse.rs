@@ -10,6 +10,8 @@ use crate::store::{Direction, KEY_BYTES_MAX};
 
 /// Most tokens of a line that count; what follows is not looked at. Lists of keys are read apart.
 const TOKENS_MAX: usize = 23;
+/// Blanks before a long list of keys that memcached looks behind.
+const LEADING_BLANKS_MAX: usize = 100;
 /// Shortest line in bytes, its line end included.
 const LINE_BYTES_MIN: usize = 4;
 
@@ -91,14 +93,29 @@ pub fn line(line: &[u8], line_bytes: usize) -> Request<'_> {
     }
 }
 
-/// The first keys of a line of the get family whose end has not come yet.
-/// `None` if the line is no such.
-pub fn start_of_retrieval(line: &[u8]) -> Option<(Retrieval, &[u8])> {
-    let (name, rest) = next_token(line)?;
-    match name {
-        b"get" if rest.starts_with(b" ") => Some((Retrieval { with_cas: false, exptime: None }, rest)),
-        b"gets" if rest.starts_with(b" ") => Some((Retrieval { with_cas: true, exptime: None }, rest)),
-        _ => None,
+/// What a line turns out to be whose end has not come although it is longer than a command may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LongLine {
+    /// A list of keys, which begins so many bytes into the line.
+    Keys(Retrieval, usize),
+    /// A list of keys behind blanks: not a command, but its end may still come.
+    Unknown,
+    /// Nothing that may be so long.
+    Hopeless,
+}
+
+/// Judges the beginning of a line that is too long for any command but get and gets.
+pub fn long_line(line: &[u8]) -> LongLine {
+    let blanks = line.iter().take_while(|&&byte| byte == b' ').count();
+    let with_cas = match &line[blanks..] {
+        [b'g', b'e', b't', b' ', ..] => false,
+        [b'g', b'e', b't', b's', b' ', ..] => true,
+        _ => return LongLine::Hopeless,
+    };
+    match blanks {
+        0 => LongLine::Keys(Retrieval { with_cas, exptime: None }, if with_cas { 4 } else { 3 }),
+        1..=LEADING_BLANKS_MAX => LongLine::Unknown,
+        _ => LongLine::Hopeless,
     }
 }
 
@@ -191,11 +208,19 @@ fn administrative(line: &[u8]) -> Request<'_> {
     match tokens.get(0).unwrap_or_default() {
         b"version" => Request::Version,
         b"quit" => Request::Quit,
-        b"stats" => Request::Stats { what: tokens.get(1).unwrap_or_default() },
+        b"stats" => {
+            let token = |index| tokens.get(index).unwrap_or_default();
+            Request::Stats { what: token(1), arguments: [token(2), token(3)] }
+        }
+        b"cache_memlimit" if tokens.len >= 2 => match tokens.get(1).and_then(number::strict_u32) {
+            Some(megabytes) => Request::CacheMemlimit { megabytes, noreply },
+            None => refuse(reply::BAD_FORMAT, noreply),
+        },
         b"verbosity" => match tokens.get(1).and_then(number::strict_u32) {
             Some(level) => Request::Verbosity { level, noreply },
             None => refuse(reply::BAD_FORMAT, noreply),
         },
+        b"shutdown" => refuse(reply::SHUTDOWN_NOT_ENABLED, noreply),
         b"flush_all" => flush_all(&tokens, noreply),
         _ if tokens.len >= 2 && tokens.last().starts_with(b"HTTP/") => Request::Hopeless,
         _ => refuse(reply::ERROR, noreply),
@@ -348,13 +373,29 @@ mod tests {
         check(&format!("set k 5 9 3 {junk}noreply"), set(b"k", 3, true));
     }
 
+    #[test]
+    fn only_a_list_of_keys_may_be_long() {
+        let plain = |with_cas, at| LongLine::Keys(Retrieval { with_cas, exptime: None }, at);
+        for (text, expected) in [
+            ("get a", plain(false, 3)),
+            ("gets a", plain(true, 4)),
+            (" get a", LongLine::Unknown),
+            ("getx a", LongLine::Hopeless),
+            ("gat 0 a", LongLine::Hopeless),
+            ("get", LongLine::Hopeless),
+        ] {
+            assert_eq!(long_line(text.as_bytes()), expected, "{text:?}");
+        }
+        assert_eq!(long_line(format!("{}get a", " ".repeat(101)).as_bytes()), LongLine::Hopeless);
+    }
+
     proptest! {
         #[test]
         fn no_line_panics(bytes in prop::collection::vec(any::<u8>(), 0..300), name in 0usize..12) {
             let names = ["get", "set", "cas", "gat", "incr", "delete", "touch", "stats", "flush_all", "verbosity", "mn", ""];
             let text = [names[name].as_bytes(), b" ", &bytes[..]].concat();
             line(&text, text.len() + 2);
-            start_of_retrieval(&text);
+            long_line(&text);
         }
     }
 }

@@ -65,9 +65,14 @@ pub enum Request<'a> {
         level: u32,
         noreply: bool,
     },
-    /// stats with its arguments, at most two of which mean anything.
+    /// stats; what is asked for and up to two arguments, each empty if not given.
     Stats {
         what: &'a [u8],
+        arguments: [&'a [u8]; 2],
+    },
+    CacheMemlimit {
+        megabytes: u32,
+        noreply: bool,
     },
     /// mn: answers that everything before it is done.
     MetaNoop,

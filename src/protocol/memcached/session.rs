@@ -8,7 +8,7 @@ use crate::protocol::output::Output;
 use crate::store::{KEY_BYTES_MAX, Reservation};
 
 use super::daemon::{Daemon, WorkerCounters};
-use super::parse;
+use super::parse::{self, LongLine};
 use super::reply;
 use super::request::Retrieval;
 
@@ -155,7 +155,7 @@ impl Session {
     /// A command line, and the value behind it if it is all there.
     fn command(&mut self, input: &[u8], turn: &mut Turn) -> Step {
         let Some(end) = memchr::memchr(b'\n', input) else {
-            return self.line_without_end(input);
+            return self.line_without_end(input, turn);
         };
         turn.commands_left -= 1;
         let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
@@ -163,16 +163,21 @@ impl Session {
     }
 
     /// The beginning of a line: wait for the rest, unless it is already too long for anything but keys.
-    fn line_without_end(&mut self, input: &[u8]) -> Step {
+    fn line_without_end(&mut self, input: &[u8], turn: &mut Turn) -> Step {
         if input.len() <= LINE_BYTES_MAX {
             return Step::Stop(0, Next::NeedInput);
         }
-        match parse::start_of_retrieval(input) {
-            Some((retrieval, keys)) => {
+        match parse::long_line(input) {
+            LongLine::Keys(retrieval, at) => {
                 self.expecting = Expecting::Keys(retrieval);
-                Step::Taken(input.len() - keys.len())
+                Step::Taken(at)
             }
-            None => Step::Stop(input.len(), Next::Close),
+            LongLine::Unknown => {
+                turn.output.push(reply::ERROR);
+                self.expecting = Expecting::RestOfLine;
+                Step::Taken(0)
+            }
+            LongLine::Hopeless => Step::Stop(input.len(), Next::Close),
         }
     }
 
@@ -224,7 +229,12 @@ impl Session {
             return Step::Taken(0);
         };
         let here = input.len().min(reservation.missing());
-        reservation.write(&input[..here]);
+        if reservation.write(&input[..here], turn.now.seconds).is_err() {
+            let rest = reservation.missing() + LINE_END.len();
+            turn.reply(reply::NO_MEMORY_TO_READ, *noreply);
+            self.expecting = Expecting::RefusedValue(rest);
+            return Step::Taken(here);
+        }
         let Some(end) = input.get(here..here + LINE_END.len()) else {
             return Step::Stop(here, Next::NeedInput);
         };

@@ -1,4 +1,4 @@
-//! The `stats` command: general, settings, items, slabs, reset.
+//! The `stats` command: general, settings, items, slabs, cachedump, reset.
 //!
 //! Names and order are those of memcached 1.6.45. A figure that describes a part of memcached that larder
 //! does not have stays, with the constant that is true here. What only larder has comes last.
@@ -14,11 +14,17 @@ use crate::protocol::output::Output;
 use crate::store::{ClassStats, StoreStats};
 
 use super::daemon::{Daemon, WorkerFigures};
+use super::number;
 use super::reply;
 use super::session::Turn;
 
-/// Answers `stats <what>`.
-pub(super) fn answer(what: &[u8], turn: &mut Turn) {
+/// Most bytes that a cachedump answers with, as in memcached.
+const CACHEDUMP_BYTES_MAX: usize = 2 << 20;
+/// Greatest number of a slab class that a cachedump may ask for.
+const CLASS_NUMBER_MAX: u32 = 63;
+
+/// Answers `stats <what> <arguments>`.
+pub(super) fn answer(what: &[u8], arguments: [&[u8]; 2], turn: &mut Turn) {
     let is_short_for = |name: &[u8]| !what.is_empty() && name.starts_with(what);
     match what {
         b"" => general(turn),
@@ -30,6 +36,13 @@ pub(super) fn answer(what: &[u8], turn: &mut Turn) {
             return;
         }
         _ if is_short_for(b"settings") => settings(turn),
+        b"sizes" => turn.output.push(b"STAT sizes_status disabled\r\n"),
+        _ if is_short_for(b"cachedump") => {
+            if let Err(line) = cachedump(arguments, turn) {
+                turn.output.push(line);
+                return;
+            }
+        }
         _ => {
             turn.output.push(reply::ERROR);
             return;
@@ -93,7 +106,7 @@ fn general(turn: &mut Turn) {
     lines.add_all(&[
         ("bytes_read", workers.bytes_read),
         ("bytes_written", workers.bytes_written),
-        ("limit_maxbytes", daemon.settings.memory_limit_bytes as u64),
+        ("limit_maxbytes", daemon.store.memory_limit_bytes() as u64),
         ("accepting_conns", yes_no(!connections.is_accepting_stopped.load(Relaxed))),
         ("listen_disabled_num", listen_disabled),
         ("time_in_listen_disabled_us", connections.listen_disabled_us.load(Relaxed)),
@@ -197,7 +210,7 @@ fn memory(lines: &mut Lines, store: &StoreStats) {
         ("evicted_active", store.sum(|class| class.evicted_active)),
         ("evictions", store.sum(|class| class.evicted)),
         ("reclaimed", store.sum(|class| class.reclaimed)),
-        ("crawler_reclaimed", 0),
+        ("crawler_reclaimed", store.sum(|class| class.crawler_reclaimed)),
         ("crawler_items_checked", 0),
         ("lrutail_reflocked", 0),
         ("moves_to_cold", store.sum(|class| class.moves_to_cold)),
@@ -227,6 +240,7 @@ fn settings(turn: &mut Turn) {
     for (name, value) in daemon.settings.rows() {
         match name {
             "verbosity" => lines.add(name, daemon.verbosity()),
+            "maxbytes" => lines.add(name, daemon.store.memory_limit_bytes()),
             "oldest" => lines.add(name, daemon.store.flush_due().map_or(0, |at| at.0)),
             _ => lines.add(name, value),
         }
@@ -274,7 +288,11 @@ fn item_lines(class: &ClassStats, is_maintained: bool) -> Vec<(&'static str, u64
     if is_maintained {
         lines.push(("evicted_active", figures.evicted_active));
     }
-    lines.extend([("crawler_reclaimed", 0), ("crawler_items_checked", 0), ("lrutail_reflocked", 0)]);
+    lines.extend([
+        ("crawler_reclaimed", figures.crawler_reclaimed),
+        ("crawler_items_checked", 0),
+        ("lrutail_reflocked", 0),
+    ]);
     if is_maintained {
         lines.extend([
             ("moves_to_cold", figures.moves_to_cold),
@@ -322,4 +340,39 @@ fn slabs(turn: &mut Turn) {
     lines.add("active_slabs", active.count());
     let in_slabs: u64 = store.classes.iter().map(|class| class.pages * store.page_bytes).sum();
     lines.add("total_malloced", in_slabs + store.large_bytes);
+}
+
+/// `ITEM <key> [<bytes> b; <exptime> s]` for the items of one class, all if the limit is 0. Where
+/// memcached lists its COLD segment alone, larder lists every segment.
+fn cachedump(arguments: [&[u8]; 2], turn: &mut Turn) -> Result<(), &'static [u8]> {
+    if !turn.daemon.settings.dump_enabled {
+        return Err(reply::CACHEDUMP_NOT_ALLOWED);
+    }
+    if arguments.iter().any(|argument| argument.is_empty()) {
+        return Err(reply::BAD_COMMAND_LINE);
+    }
+    let [class, limit] = arguments.map(number::strict_u32);
+    let (Some(class), Some(limit)) = (class, limit) else { return Err(reply::BAD_FORMAT) };
+    if class > CLASS_NUMBER_MAX {
+        return Err(reply::BAD_CLASS);
+    }
+    let Some(class) = class.checked_sub(1) else { return Ok(()) };
+    let (now, output) = (turn.now, &mut *turn.output);
+    let mut left = if limit == 0 { u32::MAX } else { limit };
+    let full = output.pending() + CACHEDUMP_BYTES_MAX;
+    turn.daemon.store.for_each_item(class as usize, now.seconds, |key, bytes, deadline| {
+        if left == 0 || output.pending() >= full {
+            return false;
+        }
+        left -= 1;
+        output.push(b"ITEM ");
+        output.push(key);
+        output.push(b" [");
+        output.push_number(bytes as u64);
+        output.push(b" b; ");
+        output.push_number(deadline.left(now.seconds).map_or(0, |left| now.unix as u64 + u64::from(left)));
+        output.push(b" s]\r\n");
+        true
+    });
+    Ok(())
 }
