@@ -9,3 +9,6 @@ pub mod store;
 pub mod protocol;
 
 pub mod server;
+
+#[cfg(test)]
+mod tidy;
