@@ -1,8 +1,10 @@
 //! Making room: where a chunk comes from, what goes for it, and how a page leaves a class.
 
 use super::budget::PageBytes;
-use super::housekeeping::{self, Donor, Fate};
+use super::ghosts::EPOCHS;
+use super::housekeeping::{self, Demand, Fate, Giver};
 use super::item::{ChunkId, Segment, state};
+use super::large::LargeValue;
 use super::partition::{Partition, Provision, Shortage};
 use super::slab::ClassId;
 use crate::base::clock::{Deadline, Seconds};
@@ -10,6 +12,10 @@ use crate::base::clock::{Deadline, Seconds};
 /// Oldest items looked at for one chunk before the next goes even if it was read. Each item spared loses
 /// its mark, so that on the whole there is one look per hit; the bound is for the single allocation.
 const LOOKS_MAX: u32 = 50;
+/// Pages that a class keeps while others have more.
+const PAGES_KEPT: u32 = 2;
+/// Requests for a page, of all classes together, after which the demand of all fades.
+const ASKED_BEFORE_FADE: u32 = 64;
 /// Large items evicted in search of one page before the search goes on elsewhere: their blocks may be
 /// in the hands of slow readers.
 const LARGE_EVICTIONS_MAX: usize = 4;
@@ -49,7 +55,7 @@ impl Partition {
                 if !self.reclaim_expired(class, now) {
                     return Err(Shortage { pages: 1 });
                 }
-            } else if let Some(page) = self.page_from_colder_class(class, now) {
+            } else if let Some(page) = self.page_for_demand(class, now) {
                 self.slab.add_page(class, page);
             } else if !self.evict_from(class.index(), now) {
                 let page = self.release_page(now).ok_or(Shortage { pages: 1 })?;
@@ -58,24 +64,48 @@ impl Partition {
         }
     }
 
-    /// A page of a class whose items are clearly colder than those that `class` would have to evict,
-    /// once it has evicted enough to deserve one.
-    fn page_from_colder_class(&mut self, class: ClassId, now: Seconds) -> Option<PageBytes> {
-        let evicted = &mut self.evicted_since_move[class.index()];
-        *evicted += 1;
-        if !self.shared.automove
-            || !housekeeping::may_ask_for_page(*evicted, self.slab.class(class).chunks_per_page)
-        {
+    /// A page of a class that would miss it clearly less, once `class` has evicted enough to ask for one.
+    fn page_for_demand(&mut self, class: ClassId, now: Seconds) -> Option<PageBytes> {
+        let may_ask = self.demand[class.index()].may_ask(self.slab.class(class).chunks_per_page);
+        if !self.shared.automove || !may_ask {
             return None;
         }
-        *evicted = 0;
-        let own = self.coldest(class.index())?;
-        let own_idle = self.slab.item(own).idle_seconds(now);
-        let donor = self.page_donor(now).filter(|donor| donor.class != class.index())?;
-        if !housekeeping::should_move_page(own_idle, donor.idle_seconds) {
+        self.asked_since_fade += 1;
+        if self.asked_since_fade == ASKED_BEFORE_FADE {
+            self.asked_since_fade = 0;
+            self.demand.iter_mut().for_each(Demand::fade);
+        }
+        let others = self.givers(now).filter(|giver| giver.class != class.index());
+        let giver = housekeeping::giver(others, PAGES_KEPT)?;
+        if !self.demand[class.index()].claims_from(&giver.demand) {
             return None;
         }
-        self.release_page_of(donor.class, now)
+        self.release_page_of(giver.class, now)
+    }
+
+    /// The classes that have pages, each with what it would gain by more.
+    fn givers(&self, now: Seconds) -> impl Iterator<Item = Giver> + '_ {
+        let in_slab = self.slab.classes().iter().map(|class| class.pages);
+        let large = std::iter::once(self.lru[self.shared.large_class()].len());
+        let pages = in_slab.chain(large).enumerate();
+        pages.filter(|(_, pages)| *pages > 0).map(move |(class, pages)| {
+            let coldest = self.coldest(class).map(|id| self.slab.item(id));
+            let is_hot = coldest.is_some_and(|item| item.heat() > 0);
+            let idle_seconds = coldest.map_or(u32::MAX, |item| item.idle_seconds(now));
+            Giver { class, pages, demand: self.demand[class], is_hot, idle_seconds }
+        })
+    }
+
+    /// Whether a key that is being stored was evicted a short while ago.
+    pub fn returns(&mut self, hash: u64, class: usize) -> bool {
+        let Some(epoch) = self.ghosts.recall(hash) else { return false };
+        let chunks_per_page = self.chunks_per_page(class);
+        self.demand[class].note_return(epoch, EPOCHS, chunks_per_page);
+        true
+    }
+
+    fn chunks_per_page(&self, class: usize) -> u32 {
+        self.slab.classes().get(class).map_or(1, |class| class.chunks_per_page)
     }
 
     /// Gives a page back that the index has taken beyond the limit.
@@ -91,9 +121,10 @@ impl Partition {
         for looks_left in (0..LOOKS_MAX).rev() {
             let Some(id) = self.coldest(class) else { return false };
             let item = self.slab.item(id);
-            match housekeeping::fate(item.deadline().has_passed(now), item.has(state::ACTIVE), looks_left) {
+            let heat = item.heat();
+            match housekeeping::fate(item.deadline().has_passed(now), heat, looks_left) {
                 Fate::Spare => {
-                    self.slab.item_mut(id).unmark(state::ACTIVE);
+                    self.slab.item_mut(id).set_heat(heat - 1);
                     self.lru[class].shift(&mut self.slab, id, Segment::Warm);
                     self.class_figures[class].moves_to_warm += 1;
                 }
@@ -124,39 +155,35 @@ impl Partition {
         false
     }
 
-    /// Moves one item each out of HOT and WARM where they hold more than their share. Done for every
-    /// item that is linked, so that COLD is there before anything has to go.
+    /// Moves one item each out of HOT and WARM where they hold more than their share. Done for every item
+    /// that is linked, so that COLD is there before anything has to go.
+    ///
+    /// HOT is on probation: what was hit there moves to WARM; what was not goes to the oldest end of COLD,
+    /// to be evicted next. What leaves WARM goes to the newest end of COLD and may earn its way back.
     pub fn demote(&mut self, class: usize) {
-        let lru = &self.lru[class];
-        let (hot, warm, total) = (lru.list(Segment::Hot), lru.list(Segment::Warm), lru.len());
-        let hot_is_over = self.shared.shares.hot_is_over(hot.len, total).then_some(hot.oldest);
-        let warm_is_over = self.shared.shares.warm_is_over(warm.len, total).then_some(warm.oldest);
-        for (oldest, from) in [(hot_is_over, Segment::Hot), (warm_is_over, Segment::Warm)] {
-            if let Some(id) = oldest {
-                self.demote_item(class, id, from);
+        let (lru, shares) = (&self.lru[class], self.shared.shares);
+        let hot = lru.list(Segment::Hot);
+        if shares.hot_is_over(hot.len, lru.len()) {
+            let id = hot.oldest;
+            let was_hit = self.slab.item(id).heat() > 0;
+            self.slab.item_mut(id).set_heat(0);
+            let figures = &mut self.class_figures[class];
+            if was_hit {
+                figures.moves_to_warm += 1;
+                self.lru[class].shift(&mut self.slab, id, Segment::Warm);
+            } else {
+                figures.moves_to_cold += 1;
+                self.lru[class].remove(&mut self.slab, id);
+                self.lru[class].push_oldest(&mut self.slab, id, Segment::Cold);
             }
         }
-    }
-
-    fn demote_item(&mut self, class: usize, id: ChunkId, from: Segment) {
-        let is_active = self.slab.item(id).has(state::ACTIVE);
-        let figures = &mut self.class_figures[class];
-        let to = match (is_active, from) {
-            (true, Segment::Warm) => {
-                figures.moves_within_lru += 1;
-                Segment::Warm
-            }
-            (true, _) => {
-                figures.moves_to_warm += 1;
-                Segment::Warm
-            }
-            (false, _) => {
-                figures.moves_to_cold += 1;
-                Segment::Cold
-            }
-        };
-        self.slab.item_mut(id).unmark(state::ACTIVE);
-        self.lru[class].shift(&mut self.slab, id, to);
+        let lru = &self.lru[class];
+        let warm = lru.list(Segment::Warm);
+        if shares.warm_is_over(warm.len, lru.len()) {
+            self.class_figures[class].moves_to_cold += 1;
+            let oldest = warm.oldest;
+            self.lru[class].shift(&mut self.slab, oldest, Segment::Cold);
+        }
     }
 
     /// The item that a class would miss least: the oldest of COLD, else of HOT, WARM or TEMP.
@@ -172,7 +199,13 @@ impl Partition {
 
     fn evict(&mut self, id: ChunkId, now: Seconds) {
         self.count_eviction(id, now);
-        self.unlink(id, self.hash_of(id));
+        let hash = self.hash_of(id);
+        let item = self.slab.item(id);
+        let class = usize::from(item.class());
+        let chunks = item.large().and_then(|slot| self.large.get(slot as usize)).map_or(1, LargeValue::pages);
+        self.ghosts.remember(hash, self.demand[class].epoch(self.chunks_per_page(class)));
+        self.demand[class].note_evicted(chunks as u32);
+        self.unlink(id, hash);
     }
 
     fn count_eviction(&mut self, id: ChunkId, now: Seconds) {
@@ -188,28 +221,16 @@ impl Partition {
         figures.evicted += 1;
         figures.evicted_nonzero += u64::from(item.deadline() != Deadline::NEVER);
         figures.evicted_unfetched += is_unfetched;
-        figures.evicted_active += u64::from(item.has(state::ACTIVE));
+        figures.evicted_active += u64::from(item.heat() > 0);
         self.evicted_time[class] = item.idle_seconds(now);
-    }
-
-    /// The class that would miss a page least.
-    fn page_donor(&self, now: Seconds) -> Option<Donor> {
-        let donor = |class: usize| {
-            let oldest = self.coldest(class)?;
-            let pages = match self.slab.classes().get(class) {
-                Some(in_slab) => in_slab.pages,
-                None => self.lru[class].len(),
-            };
-            Some(Donor { class, pages, idle_seconds: self.slab.item(oldest).idle_seconds(now) })
-        };
-        housekeeping::page_donor((0..=self.shared.large_class()).filter_map(donor))
     }
 
     /// Empties a page of the class that misses it least and takes it out of the partition; or evicts
     /// large items until the budget has a page. `None` if there is nothing to evict.
     pub fn release_page(&mut self, now: Seconds) -> Option<PageBytes> {
-        let donor = self.page_donor(now)?;
-        self.release_page_of(donor.class, now).or_else(|| self.release_slab_page(None, now))
+        let giver = housekeeping::giver(self.givers(now), PAGES_KEPT)
+            .or_else(|| housekeeping::giver(self.givers(now), 1))?;
+        self.release_page_of(giver.class, now).or_else(|| self.release_slab_page(None, now))
     }
 
     fn release_page_of(&mut self, class: usize, now: Seconds) -> Option<PageBytes> {
@@ -230,14 +251,43 @@ impl Partition {
         None
     }
 
+    /// Moves an item that was hit lately out of a page that is going, to a free chunk of its class or to
+    /// that of a colder item. `false` if it is not worth that or there is no place.
+    fn rescue(&mut self, id: ChunkId, page: u32, now: Seconds) -> bool {
+        let item = self.slab.item(id);
+        if item.heat() == 0 || item.deadline().has_passed(now) {
+            return false;
+        }
+        let (lru_class, deadline) = (usize::from(item.class()), item.deadline());
+        let class = self.slab.class_of(id);
+        let free = self.slab.take_chunk(class).or_else(|| {
+            let colder = self.coldest(class.index())?;
+            let is_colder = self.slab.item(colder).heat() == 0 && self.slab.page_of(colder) != page;
+            if is_colder {
+                self.evict(colder, now);
+            }
+            self.slab.take_chunk(class)
+        });
+        let Some(to) = free else { return false };
+        let hash = self.hash_of(id);
+        self.slab.copy_chunk(id, to);
+        self.slab.note_deadline(to, deadline);
+        self.lru[lru_class].replace(&mut self.slab, id, to);
+        let replaced = self.index.replace(hash, id, to);
+        debug_assert!(replaced, "a linked item is in the index");
+        self.figures.slab_rescues += 1;
+        true
+    }
+
     /// Evicts all items of one page of `class`, or of any class: of that with the coldest item, if no
     /// item in it is just arriving.
     fn release_slab_page(&mut self, class: Option<ClassId>, now: Seconds) -> Option<PageBytes> {
         let coldest = class.and_then(|class| self.coldest(class.index())).map(|id| self.slab.page_of(id));
         let movable = |&page: &u32| self.slab.is_movable(page);
         let page = coldest.filter(movable).or_else(|| self.slab.pages(class).find(movable))?;
+        self.slab.seal_page(page);
         for id in self.slab.chunks(page) {
-            if self.slab.item(id).key_bytes() != 0 {
+            if self.slab.item(id).key_bytes() != 0 && !self.rescue(id, page, now) {
                 self.count_eviction(id, now);
                 self.index.remove(self.hash_of(id), id);
                 self.detach(id);

@@ -81,6 +81,8 @@ figures! {
         total_items,
         /// Pages taken from one class for another or for the whole store.
         slabs_moved,
+        /// Items moved out of a page that was taken away.
+        slab_rescues,
         /// Borrows that had to wait for another worker.
         contended_borrows,
         /// Items dropped because the index had no place for them.

@@ -37,53 +37,114 @@ fn is_over(part: u32, total: u32, percent: u32) -> bool {
 pub enum Fate {
     /// Its time is over: take the chunk back.
     Reclaim,
-    /// It was read while in COLD: let it live on in WARM and look at the next.
+    /// It was hit lately: let it live on in WARM, cooler by one, and look at the next.
     Spare,
     /// It goes.
     Evict,
 }
 
 /// Judges the oldest item of COLD. `looks_left` bounds the work of one allocation.
-pub fn fate(is_expired: bool, is_active: bool, looks_left: u32) -> Fate {
-    match (is_expired, is_active && looks_left > 0) {
+pub fn fate(is_expired: bool, heat: u8, looks_left: u32) -> Fate {
+    match (is_expired, heat > 0 && looks_left > 0) {
         (true, _) => Fate::Reclaim,
         (false, true) => Fate::Spare,
         (false, false) => Fate::Evict,
     }
 }
 
+/// How much a slab class would gain by more memory: it counts evictions, and how many of the evicted keys
+/// were soon stored again.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Demand {
+    /// Chunks evicted, ever.
+    evicted: u32,
+    /// Chunks that had to be made free by eviction since the class last asked for a page.
+    since_asked: u32,
+    /// Keys stored again that a few more pages would have kept, in units of 1/[`HIT`]; old ones fade.
+    shadow_hits: u32,
+}
+
+/// One shadow hit: a unit that can fade in steps.
+const HIT: u32 = 16;
+/// A key counts that was evicted at most this many pages' worth of evictions ago: such a hit is one that
+/// so many more pages would have brought.
+const SHADOW_PAGES: u32 = 8;
+/// Evictions of a class, in pages' worth of chunks, before it may ask for another class's page. It
+/// bounds the rate of page moves: eager ones flap and lose more hits than they win.
+const PAGES_EVICTED_BEFORE_MOVE: u32 = 2;
+/// Shadow hits that a class must have, beyond twice those of the class that is to give.
+const SHADOW_HITS_MIN: u32 = 4 * HIT;
+
+impl Demand {
+    /// Notes evictions; `chunks` in the class's own chunks.
+    pub fn note_evicted(&mut self, chunks: u32) {
+        self.evicted = self.evicted.wrapping_add(chunks);
+    }
+
+    /// Evictions so far in pages' worth of chunks.
+    pub fn epoch(&self, chunks_per_page: u32) -> u32 {
+        self.evicted / chunks_per_page.max(1)
+    }
+
+    /// Notes that a key was stored again which was evicted in `epoch`, of which the lowest
+    /// `epochs` values are told apart.
+    pub fn note_return(&mut self, epoch: u32, epochs: u32, chunks_per_page: u32) {
+        let pages_ago = self.epoch(chunks_per_page).wrapping_sub(epoch) % epochs;
+        if pages_ago < SHADOW_PAGES {
+            self.shadow_hits = self.shadow_hits.saturating_add(HIT);
+        }
+    }
+
+    /// Counts a chunk that has to be made free. Whether the class may now ask for a page instead.
+    pub fn may_ask(&mut self, chunks_per_page: u32) -> bool {
+        self.since_asked += 1;
+        let may = self.since_asked >= chunks_per_page.saturating_mul(PAGES_EVICTED_BEFORE_MOVE);
+        if may {
+            self.since_asked = 0;
+        }
+        may
+    }
+
+    /// Lets old hits fade.
+    pub fn fade(&mut self) {
+        self.shadow_hits -= self.shadow_hits / 4;
+    }
+
+    /// Whether a page should move here from a class with the demand `giver`. If so, the hits that called
+    /// for it fade.
+    pub fn claims_from(&mut self, giver: &Demand) -> bool {
+        let claims = self.shadow_hits >= giver.shadow_hits.saturating_mul(2).saturating_add(SHADOW_HITS_MIN);
+        if claims {
+            self.fade();
+        }
+        claims
+    }
+}
+
 /// A class that could give a page away.
 #[derive(Clone, Copy, Debug)]
-pub struct Donor {
+pub struct Giver {
     /// Index of the class.
     pub class: usize,
     /// Pages it has.
     pub pages: u32,
+    /// What it would gain by more.
+    pub demand: Demand,
+    /// Whether its coldest item was hit lately.
+    pub is_hot: bool,
     /// Seconds since its coldest item was last used.
     pub idle_seconds: u32,
 }
 
-/// Who gives a page: the class whose coldest item is idle the longest, among equals the one with the
-/// most pages.
-pub fn page_donor(candidates: impl Iterator<Item = Donor>) -> Option<Donor> {
-    candidates.filter(|donor| donor.pages > 0).max_by_key(|donor| (donor.idle_seconds, donor.pages))
-}
-
-/// Evictions of a class, in pages' worth of chunks, before it may ask for another class's page. It
-/// bounds the rate of page moves: eager ones flap and lose more hits than they win.
-const PAGES_EVICTED_BEFORE_MOVE: u32 = 2;
-/// By how much the coldest item of another class must be idle longer, as a ratio of 5 to 4.
-const IDLE_RATIO: (u64, u64) = (5, 4);
-
-/// Whether a class has evicted enough to look for a page elsewhere.
-pub fn may_ask_for_page(evicted_chunks: u32, chunks_per_page: u32) -> bool {
-    evicted_chunks >= chunks_per_page.saturating_mul(PAGES_EVICTED_BEFORE_MOVE)
-}
-
-/// Whether a page should move to a class that would have to evict an item idle for `own_idle` seconds
-/// from one whose coldest item is idle for `donor_idle`.
-pub fn should_move_page(own_idle: u32, donor_idle: u32) -> bool {
-    u64::from(donor_idle) * IDLE_RATIO.1 > (u64::from(own_idle) + 1) * IDLE_RATIO.0
+/// Who gives a page: of the classes with at least `floor` pages the one with the fewest shadow hits;
+/// among equals one whose coldest item is not hot, then the one with the most pages, then the one whose
+/// coldest item is idle the longest.
+pub fn giver(candidates: impl Iterator<Item = Giver>, floor: u32) -> Option<Giver> {
+    let candidates = candidates.filter(|giver| giver.pages >= floor);
+    candidates.min_by_key(|giver| {
+        let most = |number| std::cmp::Reverse(number);
+        (giver.demand.shadow_hits, giver.is_hot, most(giver.pages), most(giver.idle_seconds))
+    })
 }
 
 #[cfg(test)]
@@ -99,26 +160,59 @@ mod tests {
     }
 
     #[test]
-    fn an_active_item_is_spared_while_looks_are_left() {
-        assert_eq!(fate(true, true, 5), Fate::Reclaim);
-        assert_eq!(fate(false, true, 1), Fate::Spare);
-        assert_eq!(fate(false, true, 0), Fate::Evict);
-        assert_eq!(fate(false, false, 5), Fate::Evict);
+    fn a_hot_item_is_spared_while_looks_are_left() {
+        assert_eq!(fate(true, 3, 5), Fate::Reclaim);
+        assert_eq!(fate(false, 1, 1), Fate::Spare);
+        assert_eq!(fate(false, 3, 0), Fate::Evict);
+        assert_eq!(fate(false, 0, 5), Fate::Evict);
     }
 
     #[test]
-    fn a_page_moves_only_for_a_clear_difference_and_not_too_often() {
-        assert!(!may_ask_for_page(199, 100) && may_ask_for_page(200, 100));
-        assert!(!should_move_page(0, 0) && !should_move_page(0, 1) && should_move_page(0, 2));
-        assert!(!should_move_page(100, 126) && should_move_page(100, 127));
+    fn a_return_counts_only_soon_after_the_eviction() {
+        let mut demand = Demand::default();
+        demand.note_evicted(1000);
+        assert_eq!(demand.epoch(10), 100);
+        for (epoch, counts) in [(100, true), (93, true), (92, false), (100 - 64, true), (0, false)] {
+            let before = demand.shadow_hits;
+            demand.note_return(epoch % 64, 64, 10);
+            assert_eq!(demand.shadow_hits > before, counts, "evicted in epoch {epoch}");
+        }
     }
 
     #[test]
-    fn the_coldest_class_gives_and_the_larger_among_equals() {
-        let donor = |class, pages, idle_seconds| Donor { class, pages, idle_seconds };
-        let pick = |donors: &[Donor]| page_donor(donors.iter().copied()).map(|donor| donor.class);
-        assert_eq!(pick(&[donor(0, 9, 5), donor(1, 1, 6)]), Some(1));
-        assert_eq!(pick(&[donor(0, 9, 5), donor(1, 1, 5)]), Some(0));
-        assert_eq!(pick(&[donor(0, 0, 50)]), None);
+    fn a_class_asks_after_two_pages_of_evictions() {
+        let mut demand = Demand::default();
+        let asked = (0..100).filter(|_| demand.may_ask(10)).count();
+        assert_eq!(asked, 5);
+    }
+
+    #[test]
+    fn a_page_moves_only_for_a_clear_difference() {
+        let with = |hits: u32| Demand { shadow_hits: hits * HIT, ..Demand::default() };
+        assert!(!with(3).claims_from(&with(0)) && with(4).claims_from(&with(0)));
+        assert!(!with(23).claims_from(&with(10)) && with(24).claims_from(&with(10)));
+        let mut eager = with(8);
+        assert!(eager.claims_from(&with(0)) && eager.claims_from(&with(0)) && eager.claims_from(&with(0)));
+        assert!(!eager.claims_from(&with(0)), "the hits that moved pages have faded");
+    }
+
+    #[test]
+    fn the_class_without_demand_gives_and_the_larger_among_equals() {
+        let with = |class, pages, hits: u32| Giver {
+            class,
+            pages,
+            demand: Demand { shadow_hits: hits * HIT, ..Demand::default() },
+            is_hot: false,
+            idle_seconds: 0,
+        };
+        let hot = |giver| Giver { is_hot: true, ..giver };
+        let idle = |giver| Giver { idle_seconds: 9, ..giver };
+        let pick = |givers: &[Giver], floor| giver(givers.iter().copied(), floor).map(|giver| giver.class);
+        assert_eq!(pick(&[with(0, 9, 5), with(1, 2, 4)], 2), Some(1));
+        assert_eq!(pick(&[with(0, 9, 5), with(1, 2, 5)], 2), Some(0));
+        assert_eq!(pick(&[with(0, 9, 5), with(1, 1, 0)], 2), Some(0));
+        assert_eq!(pick(&[with(0, 0, 0)], 1), None);
+        assert_eq!(pick(&[hot(with(0, 9, 5)), with(1, 2, 5)], 1), Some(1));
+        assert_eq!(pick(&[with(0, 2, 5), idle(with(1, 2, 5))], 1), Some(1));
     }
 }

@@ -307,6 +307,16 @@ impl Index {
         true
     }
 
+    /// Lets the entry of one item name another chunk. `false` if it is not indexed under `hash`.
+    pub fn replace(&mut self, hash: u64, id: ChunkId, with: ChunkId) -> bool {
+        let table = self.table_of_mut(hash);
+        let Some((bucket, slot)) = table.find(hash, |other| other == id) else { return false };
+        if let Some(bucket) = table.bucket_mut(bucket) {
+            bucket.ids[slot] = with.0;
+        }
+        true
+    }
+
     /// Forgets all items and goes back to one segment.
     pub fn clear(&mut self, budget: &Budget) {
         for _ in 0..self.segments() {
@@ -467,6 +477,10 @@ mod tests {
                     (2, known) => {
                         prop_assert_eq!(index.remove(hash, known.unwrap_or(ChunkId(key))), known.is_some());
                         model.remove(&key);
+                    }
+                    (3, Some(id)) => {
+                        prop_assert!(index.replace(hash, id, id));
+                        prop_assert!(!index.replace(hash, ChunkId(id.0 + 1_000_000), id));
                     }
                     (_, known) => {
                         prop_assert_eq!(index.find(hash, |id| id.0 == key), known);

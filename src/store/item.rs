@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! byte  0       8        12      16         20        23      24                28       29      30
-//!       | cas   | older  | newer | deadline | accessed| state | segment, length | key    | class | ...
-//!       | u64   | u32    | u32   | u32      | u24     | u8    | 2 + 30 bits     | length | u8    |
+//!       | cas   | older  | newer | deadline | accessed| state | segment, length | key    | heat, | ...
+//!       | u64   | u32    | u32   | u32      | u24     | u8    | 2 + 30 bits     | length | class |
 //!
 //!       ... [client flags u32, only if not 0] key [large value u32, only if large] value
 //! ```
@@ -37,6 +37,11 @@ const STATE: usize = 23;
 const LENGTH: usize = 24;
 const KEY_LENGTH: usize = 28;
 const CLASS: usize = 29;
+/// The class takes six bits of its byte, the heat the other two.
+const HEAT_SHIFT: u32 = 6;
+const CLASS_MASK: u8 = (1 << HEAT_SHIFT) - 1;
+/// Greatest heat.
+pub const HEAT_MAX: u8 = u8::MAX >> HEAT_SHIFT;
 
 const _: () = assert!(CLASS + 1 == HEADER_BYTES && KEY_BYTES_MAX <= u8::MAX as usize);
 
@@ -44,7 +49,7 @@ const _: () = assert!(CLASS + 1 == HEADER_BYTES && KEY_BYTES_MAX <= u8::MAX as u
 pub mod state {
     /// A client has read the item since it was stored.
     pub const FETCHED: u8 = 1;
-    /// Read again since: the LRU spares it once.
+    /// Read again since, which counts as an access.
     pub const ACTIVE: u8 = 2;
     /// Client flags follow the header.
     pub const CLIENT_FLAGS: u8 = 4;
@@ -189,7 +194,12 @@ impl<'a> Item<'a> {
 
     /// The class whose LRU the item is in.
     pub fn class(self) -> u8 {
-        self.0[CLASS]
+        self.0[CLASS] & CLASS_MASK
+    }
+
+    /// How often the item was hit since it last moved in the LRU: 0 to [`HEAT_MAX`].
+    pub fn heat(self) -> u8 {
+        self.0[CLASS] >> HEAT_SHIFT
     }
 
     pub fn key_bytes(self) -> usize {
@@ -312,12 +322,13 @@ impl<'a> ItemMut<'a> {
         write_u32(self.0, LENGTH, length | (segment as u32) << LENGTH_BITS);
     }
 
-    pub fn mark(&mut self, mark: u8) {
-        self.0[STATE] |= mark;
+    pub fn set_heat(&mut self, heat: u8) {
+        debug_assert!(heat <= HEAT_MAX);
+        self.0[CLASS] = heat << HEAT_SHIFT | self.0[CLASS] & CLASS_MASK;
     }
 
-    pub fn unmark(&mut self, mark: u8) {
-        self.0[STATE] &= !mark;
+    pub fn mark(&mut self, mark: u8) {
+        self.0[STATE] |= mark;
     }
 
     /// Forgets the item: the chunk holds none.
@@ -352,6 +363,7 @@ mod tests {
                 item.set_accessed(Seconds(0x01ff_fff0));
                 item.set_segment(Segment::Temp);
                 item.mark(state::FETCHED | state::LINKED);
+                item.set_heat(2);
                 let item = Item::new(&chunk);
                 assert_eq!((item.key(), item.tail(9)), (&b"a key"[..], &b"the value"[..]));
                 assert_eq!((item.client_flags(), item.large()), (client_flags, large));
@@ -359,6 +371,7 @@ mod tests {
                 assert_eq!((item.older(), item.newer()), (ChunkId(1), ChunkId(2)));
                 assert_eq!(item.idle_seconds(Seconds(0x0200_0000)), 16, "across the wrap of 24 bits");
                 assert_eq!((item.segment(), item.class(), item.value_bytes()), (Segment::Temp, 63, 9));
+                assert_eq!(item.heat(), 2);
                 assert!(item.has(state::FETCHED) && item.has(state::LINKED) && !item.has(state::ACTIVE));
             }
         }

@@ -51,6 +51,22 @@ impl Lru {
         }
     }
 
+    /// Puts an item that is in no list at the oldest end.
+    pub fn push_oldest(&mut self, slab: &mut Slab, id: ChunkId, segment: Segment) {
+        let list = &mut self.lists[segment as usize];
+        let second = std::mem::replace(&mut list.oldest, id);
+        list.len += 1;
+        let mut item = slab.item_mut(id);
+        item.set_segment(segment);
+        item.set_newer(second);
+        item.set_older(ChunkId::NONE);
+        if second.is_some() {
+            slab.item_mut(second).set_older(id);
+        } else {
+            list.newest = id;
+        }
+    }
+
     /// Takes an item out of the list that it is in.
     pub fn remove(&mut self, slab: &mut Slab, id: ChunkId) {
         let item = slab.item(id);
@@ -66,6 +82,25 @@ impl Lru {
             slab.item_mut(older).set_newer(newer);
         } else {
             list.oldest = newer;
+        }
+    }
+
+    /// Puts `with` in the place of `id`, whose header it has a copy of.
+    pub fn replace(&mut self, slab: &mut Slab, id: ChunkId, with: ChunkId) {
+        let item = slab.item(with);
+        let (older, newer) = (item.older(), item.newer());
+        let list = &mut self.lists[item.segment() as usize];
+        if newer.is_some() {
+            slab.item_mut(newer).set_older(with);
+        } else {
+            debug_assert_eq!(list.newest, id);
+            list.newest = with;
+        }
+        if older.is_some() {
+            slab.item_mut(older).set_newer(with);
+        } else {
+            debug_assert_eq!(list.oldest, id);
+            list.oldest = with;
         }
     }
 
@@ -108,7 +143,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn lists_agree_with_plain_queues(steps in prop::collection::vec((0u8..3, 0usize..40, 0usize..4), 1..200)) {
+        fn lists_agree_with_plain_queues(steps in prop::collection::vec((0u8..4, 0usize..40, 0usize..4), 1..200)) {
             let sizes = ChunkSizes::new(16384, None, None);
             let mut slab = Slab::new(&sizes, 16384);
             slab.add_page(ClassId(0), vec![0; 16384].into());
@@ -128,6 +163,10 @@ mod tests {
                     (0, None) => {
                         lru.push(&mut slab, id, segment);
                         model[segment as usize].push_back(id);
+                    }
+                    (3, None) => {
+                        lru.push_oldest(&mut slab, id, segment);
+                        model[segment as usize].push_front(id);
                     }
                     (1, Some(list)) => {
                         lru.remove(&mut slab, id);

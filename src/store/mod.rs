@@ -8,6 +8,7 @@
 mod budget;
 mod eviction;
 mod figures;
+mod ghosts;
 mod housekeeping;
 mod index;
 mod item;
@@ -159,6 +160,7 @@ impl Store {
             automove: options.automove,
             item_bytes_max: options.item_bytes_max,
             cas_enabled: options.cas_enabled,
+            partition_bytes: options.memory_limit_bytes / partitions,
             partition_bits: partitions.ilog2(),
         });
         let partition = |number| CachePadded::new(Mutex::new(Partition::new(shared.clone(), number as u32)));

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::budget::{Budget, PageBytes};
 use super::figures::{ClassFigures, PartitionFigures, StoreStats};
-use super::housekeeping::SegmentShares;
+use super::ghosts::Ghosts;
+use super::housekeeping::{Demand, SegmentShares};
 use super::index::Index;
-use super::item::{ChunkId, Segment, state};
+use super::item::{ChunkId, HEAT_MAX, Segment, state};
 use super::large::LargeValue;
 use super::lru::Lru;
 use super::slab::{ChunkSizes, Slab};
@@ -45,6 +46,8 @@ pub(super) struct Shared {
     pub item_bytes_max: usize,
     /// Give every stored item a CAS unique; if not, all are 0 (`-C`).
     pub cas_enabled: bool,
+    /// A partition's even share of the memory limit.
+    pub partition_bytes: usize,
     /// log2 of the number of partitions: CAS uniques are unique across them.
     pub partition_bits: u32,
 }
@@ -117,8 +120,11 @@ pub(super) struct Partition {
     pub class_bytes: Vec<u64>,
     /// Idle time of the last victim in seconds, by class.
     pub evicted_time: Vec<u32>,
-    /// Chunks that had to be made free by eviction since the class last asked for another's page.
-    pub evicted_since_move: Vec<u32>,
+    /// What each class would gain by more memory.
+    pub demand: Vec<Demand>,
+    /// How often a class asked for a page, since the demand of all last faded.
+    pub asked_since_fade: u32,
+    pub ghosts: Ghosts,
     pub large: slab::Slab<LargeValue>,
     pub figures: PartitionFigures,
     stores: u64,
@@ -137,7 +143,9 @@ impl Partition {
             class_figures: vec![ClassFigures::default(); classes],
             class_bytes: vec![0; classes],
             evicted_time: vec![0; classes],
-            evicted_since_move: vec![0; classes],
+            demand: vec![Demand::default(); classes],
+            asked_since_fade: 0,
+            ghosts: Ghosts::new(shared.partition_bytes, &shared.budget),
             large: slab::Slab::new(),
             figures: PartitionFigures::default(),
             stores: 0,
@@ -209,11 +217,15 @@ impl Partition {
         }
     }
 
-    /// Marks a hit as memcached does: the first since the item was stored makes it fetched, the second
-    /// active. Later ones write nothing.
+    /// Marks a hit: heat for the LRU; and for who asks, as in memcached, the first since the item was
+    /// stored makes it fetched, the second active. After the third nothing is written.
     #[inline]
     fn mark_hit(&mut self, id: ChunkId, now: Seconds) {
-        let state = self.slab.item(id).state();
+        let item = self.slab.item(id);
+        let (state, heat) = (item.state(), item.heat());
+        if heat < HEAT_MAX {
+            self.slab.item_mut(id).set_heat(heat + 1);
+        }
         if state & state::FETCHED == 0 {
             self.slab.item_mut(id).mark(state::FETCHED);
         } else if state & state::ACTIVE == 0 {

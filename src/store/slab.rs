@@ -107,6 +107,8 @@ struct Page {
     /// Neighbours in the class's list of pages with free chunks.
     previous: u32,
     next: u32,
+    /// It is in no such list, although it has free chunks, since it is going to be removed.
+    is_sealed: bool,
 }
 
 /// What a slab class has in this partition.
@@ -202,7 +204,6 @@ impl Slab {
     }
 
     /// The class of the page that a chunk lies in.
-    #[cfg(test)]
     pub fn class_of(&self, id: ChunkId) -> ClassId {
         self.page(self.page_of(id)).class
     }
@@ -281,9 +282,32 @@ impl Slab {
             first_free: ChunkId::NONE,
             previous: NO_PAGE,
             next: NO_PAGE,
+            is_sealed: false,
         });
         self.classes[class.index()].pages += 1;
         self.open_page(number);
+    }
+
+    /// Lets no more chunks be taken from a page, which is going to be removed.
+    pub fn seal_page(&mut self, number: u32) {
+        let page = self.page(number);
+        if !page.is_sealed && page.used < self.class(page.class).chunks_per_page {
+            self.close_page(number);
+            self.page_mut(number).is_sealed = true;
+        }
+    }
+
+    /// Copies what is in one chunk to another of the same class, in another page.
+    ///
+    /// # Panics
+    /// If both are in the same page.
+    pub fn copy_chunk(&mut self, from: ChunkId, to: ChunkId) {
+        let (from_at, to_at) = (self.offset(from), self.offset(to));
+        let numbers = [self.page_of(from) as usize, self.page_of(to) as usize];
+        let pages = self.pages.get_disjoint_mut(numbers).expect("chunks of two pages");
+        let [Some(source), Some(target)] = pages else { panic!("a chunk id names a present page") };
+        let bytes = self.classes[source.class.index()].chunk_bytes as usize;
+        target.bytes[to_at..to_at + bytes].copy_from_slice(&source.bytes[from_at..from_at + bytes]);
     }
 
     /// Takes a page away from its class, with all that is in it.
@@ -293,9 +317,7 @@ impl Slab {
     pub fn remove_page(&mut self, number: u32) -> PageBytes {
         assert!(self.is_movable(number), "page {number} holds a reserved chunk");
         let class = self.page(number).class;
-        if self.page(number).used < self.class(class).chunks_per_page {
-            self.close_page(number);
-        }
+        self.seal_page(number);
         let page = self.pages[number as usize].take().expect("looked at above");
         let class = &mut self.classes[class.index()];
         class.pages -= 1;

@@ -99,7 +99,7 @@ impl Partition {
                 // As in memcached, an item that an add finds counts as used.
                 let mut item = self.slab.item_mut(id);
                 item.set_accessed(now);
-                item.mark(state::ACTIVE);
+                item.set_heat(1);
                 Verdict::Refuse(StoreOutcome::NotStored)
             }
             StoreMode::Cas(unique) => {
@@ -182,7 +182,7 @@ impl Partition {
     }
 
     /// Overwrites an item where it lies, if the new one fits its chunk as well as any. It keeps its
-    /// place in the LRU and counts as used.
+    /// place in the LRU and its heat.
     fn rewrite(&mut self, id: ChunkId, shape: &Shape, key: &Key, value: &[u8], now: Seconds) -> bool {
         let item = self.slab.item(id);
         let class = item.class();
@@ -191,6 +191,7 @@ impl Partition {
         }
         let (older, newer, segment, old_bytes) =
             (item.older(), item.newer(), item.segment(), item.total_bytes());
+        let heat = item.heat();
         let cas = self.next_cas();
         let mut item = self.slab.item_mut(id);
         item.lay_out(shape, key.bytes, class, false);
@@ -200,7 +201,8 @@ impl Partition {
         item.set_segment(segment);
         item.set_cas(cas);
         item.set_accessed(now);
-        item.mark(state::LINKED | state::ACTIVE);
+        item.set_heat(heat);
+        item.mark(state::LINKED);
         self.slab.note_deadline(id, shape.deadline);
         let bytes = &mut self.class_bytes[usize::from(class)];
         *bytes = *bytes - old_bytes as u64 + self.slab.item(id).total_bytes() as u64;
@@ -227,7 +229,8 @@ impl Partition {
         let (class, bytes, deadline) = (usize::from(item.class()), item.total_bytes(), item.deadline());
         self.slab.note_deadline(id, deadline);
         self.class_bytes[class] += bytes as u64;
-        self.lru[class].push(&mut self.slab, id, Segment::Hot);
+        let segment = if self.returns(key.hash, class) { Segment::Warm } else { Segment::Hot };
+        self.lru[class].push(&mut self.slab, id, segment);
         self.demote(class);
         self.figures.total_items += 1;
         self.grow_index();

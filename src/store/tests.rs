@@ -28,6 +28,7 @@ fn check(store: &Store) {
         let partition = partition.lock();
         partition.check();
         pages += partition.slab.pages(None).count() + partition.index.segments();
+        pages += partition.ghosts.charged_pages(&store.shared.budget);
         pages += partition.large.iter().map(|(_, value)| value.pages()).sum::<usize>();
     }
     assert_eq!(pages, store.shared.budget.used(), "pages that are charged and pages that are held");
@@ -259,7 +260,7 @@ fn cas_uniques_are_never_used_twice() {
 
 #[test]
 fn threads_never_lose_a_compare_and_swap() {
-    let store = store(2 << 20, 4, |_| {});
+    let store = store(8 << 20, 4, |_| {});
     set(&store, b"counter", b"0");
     let threads: Vec<_> = (0..4)
         .map(|thread| {
@@ -267,7 +268,7 @@ fn threads_never_lose_a_compare_and_swap() {
             thread::spawn(move || {
                 let mut swaps = 0;
                 for round in 0..5_000u32 {
-                    let noise = format!("noise:{}", (round * 7 + thread) % 900);
+                    let noise = format!("noise:{}", (round * 7919 + thread) % 20_000);
                     set(&store, noise.as_bytes(), &pattern(round, (round % 900) as usize));
                     let Some((value, cas)) = get(&store, b"counter", START) else {
                         panic!("the counter is hot")

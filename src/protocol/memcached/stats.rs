@@ -171,7 +171,7 @@ fn background(lines: &mut Lines, daemon: &Daemon, store: &StoreStats) {
     let settings = &daemon.settings;
     if settings.slab_reassign {
         lines.add_all(&[
-            ("slab_reassign_rescues", 0),
+            ("slab_reassign_rescues", store.figures.slab_rescues),
             ("slab_reassign_chunk_rescues", 0),
             ("slab_reassign_inline_reclaim", 0),
             ("slab_reassign_busy_items", 0),
