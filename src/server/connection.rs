@@ -66,8 +66,9 @@ enum Sent {
 pub(super) struct Connection {
     transport: Transport,
     session: Session,
-    /// Bytes received and not consumed; at most [`INPUT_BYTES`].
+    /// Bytes received; those before `unread_at` are consumed. At most [`INPUT_BYTES`].
     unread: Vec<u8>,
+    unread_at: usize,
     unsent: Option<Box<Output>>,
     /// An event said that there is something to read and no read has found the end of it yet.
     is_readable: bool,
@@ -79,6 +80,14 @@ pub(super) struct Connection {
     is_closing: bool,
     /// Its token is in the worker's ready list.
     pub is_in_ready_list: bool,
+    /// Bytes of `unread` and `unsent` that the worker has counted.
+    kept: (usize, usize),
+}
+
+/// What is left of a connection's share of a turn.
+struct Share {
+    commands_left: usize,
+    reads_left: usize,
 }
 
 impl Connection {
@@ -87,12 +96,14 @@ impl Connection {
             transport,
             session: Session::new(),
             unread: Vec::new(),
+            unread_at: 0,
             unsent: None,
             is_readable: false,
             is_read_closed: false,
             is_blocked: false,
             is_closing: false,
             is_in_ready_list: false,
+            kept: (0, 0),
         }
     }
 
@@ -118,71 +129,130 @@ impl Connection {
         if let Some(unsent) = self.unsent.take() {
             output.restore(*unsent);
         }
-        let mut filled = self.unread.len();
-        input[..filled].copy_from_slice(&self.unread);
-        let fate = self.exchange(input, &mut filled, output, setting);
+        let mut share =
+            Share { commands_left: setting.daemon.settings.requests_per_event, reads_left: READS_PER_TURN };
+        let fate = match self.send_if_blocked(output, setting) {
+            Some(fate) => fate,
+            None => match self.serve_unread(output, &mut share, setting) {
+                Some(fate) => fate,
+                None => self.exchange(input, output, &mut share, setting),
+            },
+        };
         if fate == Fate::Close {
             output.clear();
-            return fate;
-        }
-        self.unread.clear();
-        self.unread.extend_from_slice(&input[..filled]);
-        if filled == 0 {
-            self.unread = Vec::new();
-        }
-        if output.pending() > 0 {
+        } else if output.pending() > 0 {
             self.unsent = Some(Box::new(output.split_off()));
+        }
+        self.count_kept(setting.counters);
+        fate
+    }
+
+    /// Sends what the client did not take last time. Ends the turn if it still does not.
+    fn send_if_blocked(&mut self, output: &mut Output, setting: Setting) -> Option<Fate> {
+        if !self.is_blocked {
+            return None;
+        }
+        match self.send(output, setting) {
+            Sent::All => None,
+            Sent::Part => Some(Fate::Wait),
+            Sent::Failed => Some(Fate::Close),
+        }
+    }
+
+    /// Serves what was received in earlier turns, where it lies. `None` once more input is needed; the
+    /// beginning of a command may be left.
+    fn serve_unread(&mut self, output: &mut Output, share: &mut Share, setting: Setting) -> Option<Fate> {
+        let unread = std::mem::take(&mut self.unread);
+        let mut at = self.unread_at;
+        let fate = self.serve(&unread, &mut at, output, share, setting);
+        self.unread = unread;
+        self.unread_at = at;
+        if at == self.unread.len() {
+            (self.unread, self.unread_at) = (Vec::new(), 0);
         }
         fate
     }
 
+    /// Lets the session consume `input` from `at` on. `None` if it needs more; else the turn is over.
+    fn serve(
+        &mut self,
+        input: &[u8],
+        at: &mut usize,
+        output: &mut Output,
+        share: &mut Share,
+        setting: Setting,
+    ) -> Option<Fate> {
+        while !self.is_closing {
+            let Setting { daemon, counters, now } = setting;
+            let commands_left = share.commands_left;
+            let mut turn = Turn { daemon, counters, now, commands_left, output: &mut *output };
+            let served = self.session.serve(&input[*at..], &mut turn);
+            share.commands_left = turn.commands_left;
+            *at += served.consumed;
+            match served.next {
+                Next::NeedInput => return None,
+                Next::Close => self.is_closing = true,
+                Next::Yield => return Some(self.yield_turn(output, setting)),
+                Next::OutputFull => match self.send(output, setting) {
+                    Sent::All => {}
+                    Sent::Part => return Some(Fate::Wait),
+                    Sent::Failed => return Some(Fate::Close),
+                },
+            }
+        }
+        None
+    }
+
+    /// Reads and serves until there is nothing to read or the turn is over, then writes.
     fn exchange(
         &mut self,
         input: &mut [u8],
-        filled: &mut usize,
         output: &mut Output,
+        share: &mut Share,
         setting: Setting,
     ) -> Fate {
-        if self.is_blocked {
-            match self.send(output, setting) {
-                Sent::All => {}
-                Sent::Part => return Fate::Wait,
-                Sent::Failed => return Fate::Close,
+        let mut filled = self.unread.len() - self.unread_at;
+        input[..filled].copy_from_slice(&self.unread[self.unread_at..]);
+        (self.unread, self.unread_at) = (Vec::new(), 0);
+        let mut ended = None;
+        while self.is_readable && !self.is_closing && ended.is_none() {
+            if share.reads_left == 0 {
+                ended = Some(self.yield_turn(output, setting));
+                break;
             }
-        }
-        let mut reads_left = READS_PER_TURN;
-        let mut commands_left = setting.daemon.settings.requests_per_event;
-        while !self.is_closing {
-            let Setting { daemon, counters, now } = setting;
-            let mut turn = Turn { daemon, counters, now, commands_left, output: &mut *output };
-            let served = self.session.serve(&input[..*filled], &mut turn);
-            commands_left = turn.commands_left;
-            input.copy_within(served.consumed..*filled, 0);
-            *filled -= served.consumed;
-            match served.next {
-                Next::Close => self.is_closing = true,
-                Next::OutputFull => match self.send(output, setting) {
-                    Sent::All => {}
-                    Sent::Part => return Fate::Wait,
-                    Sent::Failed => return Fate::Close,
-                },
-                Next::Yield => return self.yield_turn(output, setting),
-                Next::NeedInput if !self.is_readable => break,
-                Next::NeedInput if reads_left == 0 => return self.yield_turn(output, setting),
-                Next::NeedInput => {
-                    reads_left -= 1;
-                    match self.receive(&mut input[*filled..], setting.counters) {
-                        Ok(bytes) => *filled += bytes,
-                        Err(_) => return Fate::Close,
-                    }
-                }
+            share.reads_left -= 1;
+            match self.receive(&mut input[filled..], setting.counters) {
+                Ok(bytes) => filled += bytes,
+                Err(_) => return Fate::Close,
             }
+            let mut at = 0;
+            ended = self.serve(&input[..filled], &mut at, output, share, setting);
+            input.copy_within(at..filled, 0);
+            filled -= at;
         }
-        match self.send(output, setting) {
+        self.unread.extend_from_slice(&input[..filled]);
+        ended.unwrap_or_else(|| match self.send(output, setting) {
             Sent::All if self.is_closing => Fate::Close,
             Sent::All | Sent::Part => Fate::Wait,
             Sent::Failed => Fate::Close,
+        })
+    }
+
+    /// Brings the worker's count of bytes that its connections keep up to date.
+    pub fn count_kept(&mut self, counters: &WorkerCounters) {
+        let unsent = self.unsent.as_ref().map_or(0, |output| output.pending());
+        let kept = (self.unread.capacity(), unsent);
+        if kept != self.kept {
+            counters.unread_bytes.add((kept.0 as u64).wrapping_sub(self.kept.0 as u64));
+            counters.unsent_bytes.add((kept.1 as u64).wrapping_sub(self.kept.1 as u64));
+            self.kept = kept;
         }
+    }
+
+    /// Takes what the connection keeps out of the worker's count, at its end.
+    pub fn forget_kept(&mut self, counters: &WorkerCounters) {
+        (self.unread, self.unsent) = (Vec::new(), None);
+        self.count_kept(counters);
     }
 
     /// Ends a turn with work left over. Few replies wait for the next turn, so that a long pipeline is

@@ -2,7 +2,10 @@
 
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::time::{Duration, Instant};
 
 use mio::event::Source;
@@ -100,8 +103,10 @@ impl Listener {
                     *may_accept = true;
                 }
             }
-            if self.pause != Some(Pause::Limit) || self.is_below_limit() {
+            if self.pause == Some(Pause::Limit) && self.is_below_limit() {
                 self.resume();
+            }
+            if self.pause != Some(Pause::Limit) {
                 self.accept_all();
             }
         }
@@ -109,28 +114,28 @@ impl Listener {
     }
 
     fn is_below_limit(&self) -> bool {
-        (self.daemon.connections.current.load(Relaxed) as usize) < self.daemon.settings.max_connections
+        (self.daemon.connections.current.load(SeqCst) as usize) < self.daemon.settings.max_connections
     }
 
     fn pause(&mut self, pause: Pause) {
         self.pause = Some(pause);
         self.paused_at = Instant::now();
         self.daemon.connections.listen_disabled.fetch_add(1, Relaxed);
-        self.daemon.connections.is_accepting_stopped.store(true, Relaxed);
+        self.daemon.connections.is_accepting_stopped.store(true, SeqCst);
     }
 
     fn resume(&mut self) {
         if self.pause.take().is_some() {
             let paused = self.paused_at.elapsed().as_micros() as u64;
             self.daemon.connections.listen_disabled_us.fetch_add(paused, Relaxed);
-            self.daemon.connections.is_accepting_stopped.store(false, Relaxed);
+            self.daemon.connections.is_accepting_stopped.store(false, SeqCst);
         }
     }
 
     /// Accepts on every socket that may have connections, until there are none or accepting pauses.
     fn accept_all(&mut self) {
         let mut number = 0;
-        while number < self.sockets.len() && self.pause.is_none() {
+        while number < self.sockets.len() {
             if !self.sockets[number].1 {
                 number += 1;
                 continue;
@@ -144,12 +149,19 @@ impl Listener {
                 self.resume();
             }
             match self.sockets[number].0.accept() {
-                Ok(transport) => self.admit(transport),
+                Ok(transport) => {
+                    // It was possible again, if it was not before.
+                    self.resume();
+                    self.admit(transport);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.sockets[number].1 = false,
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
-                    log::warn!("cannot accept connections for the moment: {error}");
-                    self.pause(Pause::Exhaustion);
+                    if self.pause.is_none() {
+                        log::warn!("cannot accept connections for the moment: {error}");
+                        self.pause(Pause::Exhaustion);
+                    }
+                    return;
                 }
             }
         }
@@ -158,7 +170,6 @@ impl Listener {
     /// Hands a new connection to a worker, or turns it away at the limit.
     fn admit(&mut self, mut transport: Transport) {
         let connections = &self.daemon.connections;
-        connections.total.fetch_add(1, Relaxed);
         if !self.is_below_limit() {
             connections.rejected.fetch_add(1, Relaxed);
             log::debug!("too many connections: {} is turned away", transport.peer());
@@ -166,7 +177,8 @@ impl Listener {
             let _ = transport.write(TOO_MANY_CONNECTIONS);
             return;
         }
-        connections.current.fetch_add(1, Relaxed);
+        connections.current.fetch_add(1, SeqCst);
+        connections.total.fetch_add(1, Relaxed);
         let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections()) else { return };
         if let Err(error) = worker.take(transport) {
             log::error!("cannot wake a worker: {error}");

@@ -115,15 +115,14 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
         log::warn!("{descriptors} file descriptors are too few for {} connections", settings.max_connections);
     }
     let is_daemon = settings.daemonize;
-    Threads::start(settings, bound)?.serve(signals);
+    let served = Threads::start(settings, bound).map(|threads| threads.serve(signals));
     // As memcached does, the pid file of a process in the foreground stays for whoever asked for it.
-    if let Some(file) = pid_file.filter(|_| is_daemon)
+    if let Some(file) = pid_file.filter(|_| is_daemon || served.is_err())
         && let Err(error) = file.remove()
     {
         log::warn!("{error}");
     }
-    log::info!("stopped");
-    Ok(())
+    served.inspect(|()| log::info!("stopped"))
 }
 
 /// What the settings say about the store.
@@ -150,7 +149,7 @@ struct Threads {
     stop: Arc<AtomicBool>,
     listener: Arc<Waker>,
     workers: Arc<[WorkerHandle]>,
-    handles: Vec<JoinHandle<io::Result<()>>>,
+    handles: Vec<JoinHandle<()>>,
 }
 
 impl Threads {
@@ -169,14 +168,14 @@ impl Threads {
                 Worker::new(number, daemon.clone(), waker.clone(), stop.clone()).map_err(cannot)?;
             workers.push(handle);
             let thread = thread::Builder::new().name(format!("worker {number}"));
-            handles.push(thread.spawn(move || worker.run()).map_err(cannot)?);
+            handles.push(thread.spawn(move || end_with(worker.run())).map_err(cannot)?);
         }
         log_start(&daemon, &bound.addresses);
         let workers: Arc<[WorkerHandle]> = workers.into();
         let listener =
             Listener::new(poll, bound.sockets, workers.clone(), daemon, stop.clone()).map_err(cannot)?;
         let thread = thread::Builder::new().name("listener".to_owned());
-        handles.push(thread.spawn(move || listener.run()).map_err(cannot)?);
+        handles.push(thread.spawn(move || end_with(listener.run())).map_err(cannot)?);
         Ok(Threads { stop, listener: waker, workers, handles })
     }
 
@@ -197,12 +196,20 @@ impl Threads {
         }
         for handle in self.handles {
             let name = handle.thread().name().unwrap_or("thread").to_owned();
-            match handle.join() {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => log::error!("{name}: {error}"),
-                Err(_) => log::error!("{name} panicked"),
+            if handle.join().is_err() {
+                log::error!("{name} panicked");
             }
         }
+    }
+}
+
+/// The end of a thread. One that cannot go on takes the daemon with it: half a daemon would accept clients
+/// and never answer them. (A panic ends the process by itself, see the profiles in Cargo.toml.)
+fn end_with(result: io::Result<()>) {
+    if let Err(error) = result {
+        let thread = thread::current();
+        log::error!("{}: {error}", thread.name().unwrap_or("thread"));
+        std::process::exit(EXIT_OSERR);
     }
 }
 

@@ -202,14 +202,16 @@ impl Worker {
     }
 
     fn close(&mut self, token: Token) {
-        let connection = self.connections.remove(token.0);
+        let mut connection = self.connections.remove(token.0);
+        connection.forget_kept(&self.daemon.workers[self.number]);
         if log::log_enabled!(log::Level::Debug) {
             log::debug!("worker {} closes {}", self.number, connection.peer());
         }
         drop(connection);
         self.connection_count.fetch_sub(1, Ordering::Relaxed);
-        self.daemon.connections.current.fetch_sub(1, Ordering::Relaxed);
-        if self.daemon.connections.is_accepting_stopped.load(Ordering::Relaxed)
+        // In one order with the listener, which first says that it stops and then looks for a free place.
+        self.daemon.connections.current.fetch_sub(1, Ordering::SeqCst);
+        if self.daemon.connections.is_accepting_stopped.load(Ordering::SeqCst)
             && let Err(error) = self.listener.wake()
         {
             log::warn!("cannot wake the listener: {error}");

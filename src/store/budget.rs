@@ -2,7 +2,8 @@
 //!
 //! Everything that grows with the number of items is charged here in whole pages: slab pages, the
 //! blocks of large values and the segments of the index. A page that comes back is kept for the next
-//! taker, so memory once used is never more than the limit (plus what [`Budget::charge`] overdrew).
+//! taker, so memory once used is never more than the limit, plus what was overdrawn: index segments that
+//! a resize cannot do without, and one page for each partition that would have none.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -68,7 +69,17 @@ impl Budget {
     pub fn take(&self) -> Option<PageBytes> {
         let under_limit = |used| (used < self.limit()).then_some(used + 1);
         self.used.fetch_update(Relaxed, Relaxed, under_limit).ok()?;
-        Some(self.spare.pop().unwrap_or_else(|| vec![0; self.page_bytes].into_boxed_slice()))
+        Some(self.page())
+    }
+
+    /// A page even beyond the limit, for a partition that has none.
+    pub fn take_beyond_limit(&self) -> PageBytes {
+        self.used.fetch_add(1, Relaxed);
+        self.page()
+    }
+
+    fn page(&self) -> PageBytes {
+        self.spare.pop().unwrap_or_else(|| vec![0; self.page_bytes].into_boxed_slice())
     }
 
     /// Ends the use of a page. It is kept as a spare, or freed if the limit has shrunk below it.

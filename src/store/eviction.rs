@@ -16,9 +16,18 @@ const LOOKS_MAX: u32 = 50;
 const PAGES_KEPT: u32 = 2;
 /// Requests for a page, of all classes together, after which the demand of all fades.
 const ASKED_BEFORE_FADE: u32 = 64;
-/// Large items evicted in search of one page before the search goes on elsewhere: their blocks may be
-/// in the hands of slow readers.
+/// Large items evicted at most for one page.
 const LARGE_EVICTIONS_MAX: usize = 4;
+
+/// What giving memory up came to.
+pub(super) enum Release {
+    /// A page, which is charged to the budget.
+    Page(PageBytes),
+    /// Memory went back to the budget; it may have other takers.
+    ToBudget,
+    /// There is nothing to give.
+    Nothing,
+}
 
 impl Partition {
     /// A chunk of `class`: free, from a new page, or by eviction, in that order.
@@ -58,8 +67,14 @@ impl Partition {
             } else if let Some(page) = self.page_for_demand(class, now) {
                 self.slab.add_page(class, page);
             } else if !self.evict_from(class.index(), now) {
-                let page = self.release_page(now).ok_or(Shortage { pages: 1 })?;
-                self.slab.add_page(class, page);
+                match self.release_page(now) {
+                    Release::Page(page) => self.slab.add_page(class, page),
+                    Release::ToBudget => {}
+                    Release::Nothing if self.slab.is_bare() => {
+                        self.slab.add_page(class, self.shared.budget.take_beyond_limit());
+                    }
+                    Release::Nothing => return Err(Shortage { pages: 1 }),
+                }
             }
         }
     }
@@ -80,7 +95,11 @@ impl Partition {
         if !self.demand[class.index()].claims_from(&giver.demand) {
             return None;
         }
-        self.release_page_of(giver.class, now)
+        match self.release_page_of(giver.class, now) {
+            Release::Page(page) => Some(page),
+            Release::ToBudget => self.shared.budget.take(),
+            Release::Nothing => None,
+        }
     }
 
     /// The classes that have pages, each with what it would gain by more.
@@ -110,7 +129,7 @@ impl Partition {
 
     /// Gives a page back that the index has taken beyond the limit.
     fn pay_back(&mut self, now: Seconds) {
-        if let Some(page) = self.release_page(now) {
+        if let Release::Page(page) = self.release_page(now) {
             self.shared.budget.give_back(page);
         }
     }
@@ -225,30 +244,42 @@ impl Partition {
         self.evicted_time[class] = item.idle_seconds(now);
     }
 
-    /// Empties a page of the class that misses it least and takes it out of the partition; or evicts
-    /// large items until the budget has a page. `None` if there is nothing to evict.
-    pub fn release_page(&mut self, now: Seconds) -> Option<PageBytes> {
+    /// Empties a page of the class that misses it least and takes it out of the partition, or evicts
+    /// large items. A partition without items gives the room that its index has in excess.
+    pub fn release_page(&mut self, now: Seconds) -> Release {
         let giver = housekeeping::giver(self.givers(now), PAGES_KEPT)
-            .or_else(|| housekeeping::giver(self.givers(now), 1))?;
-        self.release_page_of(giver.class, now).or_else(|| self.release_slab_page(None, now))
+            .or_else(|| housekeeping::giver(self.givers(now), 1));
+        let released = giver.map_or(Release::Nothing, |giver| self.release_page_of(giver.class, now));
+        match released {
+            Release::Nothing if self.index.len() == 0 && self.index.segments() > 1 => {
+                self.index.clear(&self.shared.budget);
+                Release::ToBudget
+            }
+            Release::Nothing => self.release_slab_page(None, now),
+            released => released,
+        }
     }
 
-    fn release_page_of(&mut self, class: usize, now: Seconds) -> Option<PageBytes> {
+    fn release_page_of(&mut self, class: usize, now: Seconds) -> Release {
         if class == self.shared.large_class() {
             return self.release_blocks(now);
         }
         self.release_slab_page(Some(ClassId(class as u8)), now)
     }
 
-    /// Evicts the coldest large items until the budget has a page for the caller.
-    fn release_blocks(&mut self, now: Seconds) -> Option<PageBytes> {
-        for _ in 0..LARGE_EVICTIONS_MAX {
-            self.evict(self.coldest(self.shared.large_class())?, now);
+    /// Evicts the coldest large items until the budget has a page for the caller, but not many at once:
+    /// it may be overdrawn, or the blocks may be in the hands of slow readers.
+    fn release_blocks(&mut self, now: Seconds) -> Release {
+        for evicted in 0..LARGE_EVICTIONS_MAX {
+            let Some(coldest) = self.coldest(self.shared.large_class()) else {
+                return if evicted == 0 { Release::Nothing } else { Release::ToBudget };
+            };
+            self.evict(coldest, now);
             if let Some(page) = self.shared.budget.take() {
-                return Some(page);
+                return Release::Page(page);
             }
         }
-        None
+        Release::ToBudget
     }
 
     /// Moves an item that was hit lately out of a page that is going, to a free chunk of its class or to
@@ -279,12 +310,13 @@ impl Partition {
         true
     }
 
-    /// Evicts all items of one page of `class`, or of any class: of that with the coldest item, if no
-    /// item in it is just arriving.
-    fn release_slab_page(&mut self, class: Option<ClassId>, now: Seconds) -> Option<PageBytes> {
+    /// Empties one page of `class`, of any class if `None`: the one with the class's coldest item, if no
+    /// item in it is just arriving, else the first that can go.
+    fn release_slab_page(&mut self, class: Option<ClassId>, now: Seconds) -> Release {
         let coldest = class.and_then(|class| self.coldest(class.index())).map(|id| self.slab.page_of(id));
         let movable = |&page: &u32| self.slab.is_movable(page);
-        let page = coldest.filter(movable).or_else(|| self.slab.pages(class).find(movable))?;
+        let page = coldest.filter(movable).or_else(|| self.slab.pages(class).find(movable));
+        let Some(page) = page else { return Release::Nothing };
         self.slab.seal_page(page);
         for id in self.slab.chunks(page) {
             if self.slab.item(id).key_bytes() != 0 && !self.rescue(id, page, now) {
@@ -294,12 +326,13 @@ impl Partition {
             }
         }
         self.figures.slabs_moved += 1;
-        Some(self.slab.remove_page(page))
+        Release::Page(self.slab.remove_page(page))
     }
 
-    /// Takes the expired items of one page away. `false` if no page can hold any.
-    pub fn reclaim_expired_page(&mut self, now: Seconds) -> bool {
-        let Some(page) = self.slab.next_page_due(now) else { return false };
+    /// Takes the expired items of one page away, of those where an item was over at `due`, which is now or
+    /// a little earlier. `false` if there is none.
+    pub fn reclaim_expired_page(&mut self, due: Seconds, now: Seconds) -> bool {
+        let Some(page) = self.slab.next_page_due(due) else { return false };
         for id in self.slab.chunks(page) {
             // The page goes with its last item.
             if !self.slab.has_page(page) {

@@ -3,14 +3,14 @@
 //! A key that is stored again while its ghost is there was evicted too early. That says two things: the
 //! new item belongs among those that are kept (as in S3-FIFO; Yang et al., SOSP 2023), and its slab class
 //! would have had a hit with a little more memory (the shadow queue of Cliffhanger; Cidon et al., NSDI
-//! 2016). A ghost is 16 bits in a table that newer ghosts overwrite: ten bits of the key's hash and the
-//! six-bit *epoch* of its class, which counts evictions in pages' worth of chunks.
+//! 2016). A ghost is 16 bits in a table that newer ghosts overwrite: eight bits of the key's hash and eight
+//! of the *epoch* of its class, which counts evictions in pages' worth of chunks.
 
 use super::budget::Budget;
 
 /// Bytes of memory per ghost slot that is set up for it: about one slot per item of this size.
 const BYTES_PER_SLOT: usize = 128;
-const FINGERPRINT_BITS: u32 = 10;
+const FINGERPRINT_BITS: u32 = 8;
 const FINGERPRINT_MASK: u16 = (1 << FINGERPRINT_BITS) - 1;
 /// Epochs are counted modulo this.
 pub(super) const EPOCHS: u32 = 1 << (16 - FINGERPRINT_BITS);
@@ -43,7 +43,7 @@ impl Ghosts {
     }
 
     fn slot_and_fingerprint(&self, hash: u64) -> (usize, u16) {
-        let fingerprint = ((hash >> 38) as u16 & FINGERPRINT_MASK).max(1);
+        let fingerprint = ((hash >> 40) as u16 & FINGERPRINT_MASK).max(1);
         (hash as usize & (self.slots.len() - 1), fingerprint)
     }
 
@@ -74,7 +74,7 @@ mod tests {
         let budget = Budget::new(100, 1024);
         let mut ghosts = Ghosts::new(128 * 1024, &budget);
         assert_eq!((budget.used(), ghosts.charged_pages(&budget)), (2, 2));
-        let hash = |n: u64| n << 38 | n;
+        let hash = |n: u64| (n % 255 + 1) << 40 | n;
         assert_eq!(ghosts.recall(hash(0)), None);
         for n in 0..1000 {
             ghosts.remember(hash(n), n as u32);

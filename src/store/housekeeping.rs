@@ -66,8 +66,9 @@ pub struct Demand {
 
 /// One shadow hit: a unit that can fade in steps.
 const HIT: u32 = 16;
-/// A key counts that was evicted at most this many pages' worth of evictions ago: such a hit is one that
-/// so many more pages would have brought.
+/// A key counts in full that was evicted at most this many pages' worth of evictions ago: such a hit is
+/// one that so many more pages would have brought. One evicted longer ago counts as much less as it would
+/// have taken more pages.
 const SHADOW_PAGES: u32 = 8;
 /// Evictions of a class, in pages' worth of chunks, before it may ask for another class's page. It
 /// bounds the rate of page moves: eager ones flap and lose more hits than they win.
@@ -90,9 +91,8 @@ impl Demand {
     /// `epochs` values are told apart.
     pub fn note_return(&mut self, epoch: u32, epochs: u32, chunks_per_page: u32) {
         let pages_ago = self.epoch(chunks_per_page).wrapping_sub(epoch) % epochs;
-        if pages_ago < SHADOW_PAGES {
-            self.shadow_hits = self.shadow_hits.saturating_add(HIT);
-        }
+        let worth = HIT * SHADOW_PAGES / (pages_ago + 1).max(SHADOW_PAGES);
+        self.shadow_hits = self.shadow_hits.saturating_add(worth);
     }
 
     /// Counts a chunk that has to be made free. Whether the class may now ask for a page instead.
@@ -168,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn a_return_counts_only_soon_after_the_eviction() {
+    fn a_return_counts_less_the_longer_ago_the_eviction_was() {
         let mut demand = Demand::default();
         demand.note_evicted(1000);
         assert_eq!(demand.epoch(10), 100);
-        for (epoch, counts) in [(100, true), (93, true), (92, false), (100 - 64, true), (0, false)] {
+        for (epoch, worth) in [(100, HIT), (93, HIT), (85, HIT / 2), (37, HIT / 8)] {
             let before = demand.shadow_hits;
-            demand.note_return(epoch % 64, 64, 10);
-            assert_eq!(demand.shadow_hits > before, counts, "evicted in epoch {epoch}");
+            demand.note_return(epoch, 256, 10);
+            assert_eq!(demand.shadow_hits - before, worth, "evicted in epoch {epoch}");
         }
     }
 

@@ -360,9 +360,11 @@ impl Index {
         let reach = from.bucket(home).map_or(0, |bucket| usize::from(bucket.reach));
         for bucket in home..=home + reach {
             for slot in 0..SLOTS {
-                let Some(entry) = from.bucket(bucket).filter(|bucket| bucket.tags[slot] != 0) else {
-                    continue;
+                // Behind the home only foreign slots matter; what is at home there stays.
+                let matters = |held: &&Bucket| {
+                    held.tags[slot] != 0 && (bucket == home || held.foreign >> slot & 1 == 1)
                 };
+                let Some(entry) = from.bucket(bucket).filter(matters) else { continue };
                 let id = ChunkId(entry.ids[slot]);
                 let hash = hash_of(id);
                 if from.home(hash) != home {

@@ -32,6 +32,16 @@ impl Blocks {
         self.pages.extend(pages);
     }
 
+    /// A copy of all the bytes.
+    pub fn to_vec(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.len);
+        for page in &self.pages {
+            let n = page.len().min(self.len - bytes.len());
+            bytes.extend_from_slice(&page[..n]);
+        }
+        bytes
+    }
+
     /// Copies `bytes` to the place `at` bytes from the start.
     pub fn write(&mut self, at: usize, mut bytes: &[u8]) {
         debug_assert!(at + bytes.len() <= self.len);
@@ -115,6 +125,7 @@ mod tests {
         blocks.write(0, &value[..5]);
         blocks.write(5, &value[5..33]);
         blocks.write(33, &value[33..]);
+        assert_eq!(blocks.to_vec(), value);
         let large = LargeValue::freeze(blocks);
         assert_eq!(large.pieces().flatten().copied().collect::<Vec<u8>>(), value);
         assert_eq!(large.piece(15), &[15]);

@@ -28,6 +28,7 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::clock::{Deadline, Seconds};
 use crate::base::hash::KeyHasher;
 use budget::{Budget, PageBytes};
+use eviction::Release;
 use item::Shape;
 use large::Blocks;
 use partition::{Partition, Provision, Shared, Shortage};
@@ -51,6 +52,10 @@ const PAGE_BYTES_MIN: usize = 16 << 10;
 const PAGE_BYTES_MAX: usize = 64 << 10;
 /// Pages that a partition should have at least, where memory allows larger ones.
 const PAGES_PER_PARTITION: usize = 256;
+/// Most memory of a partition: what 32 bits of chunk id can name, in units of 8 bytes.
+const PARTITION_BYTES_MAX: usize = 32 << 30;
+/// Longest time in seconds that upkeep lets expired items lie for the sake of fewer visits.
+const EXPIRY_LAG_MAX: u32 = 15;
 /// Pages searched for expired items in one call of upkeep: some hundreds of microseconds.
 const UPKEEP_PAGES_MAX: usize = 64;
 /// Attempts of one operation to get the memory it needs, while others may take it away again.
@@ -109,7 +114,8 @@ impl StoreOptions {
     fn derived_partitions(&self) -> usize {
         let by_workers = (self.workers * PARTITIONS_PER_WORKER).next_power_of_two();
         let by_memory = (self.memory_limit_bytes / PARTITION_BYTES_MIN).max(1);
-        by_workers.min(1 << by_memory.ilog2())
+        let nameable = self.memory_limit_bytes.div_ceil(PARTITION_BYTES_MAX / 2).next_power_of_two();
+        by_workers.min(1 << by_memory.ilog2()).max(nameable)
     }
 
     fn derived_page_bytes(&self, partitions: usize) -> usize {
@@ -138,7 +144,37 @@ pub struct Store {
     /// When the delayed flush is due, in [`Seconds`]; 0 if none was ever asked for.
     flush_at: AtomicU32,
     /// Where the next search for a page to take away begins.
-    next_donor: AtomicUsize,
+    next_giver: AtomicUsize,
+    /// By worker: where its upkeep stands.
+    rounds: Box<[CachePadded<Round>]>,
+}
+
+/// Where one worker's upkeep stands in its round over its partitions.
+#[derive(Debug, Default)]
+struct Round {
+    /// Which of its partitions comes next.
+    next: AtomicUsize,
+    /// For how many seconds expired items are left before their page is visited.
+    lag: AtomicU32,
+    /// When the round was last got through, in [`Seconds`].
+    finished: AtomicU32,
+}
+
+impl Round {
+    fn note_finished(&self, now: Seconds) {
+        if self.finished.swap(now.0, Relaxed) != now.0 {
+            self.lag.store(self.lag.load(Relaxed).saturating_sub(1), Relaxed);
+        }
+    }
+
+    fn note_unfinished(&self, now: Seconds) {
+        let finished = self.finished.load(Relaxed);
+        let lag = self.lag.load(Relaxed);
+        if now.0 - finished > lag + 1 && lag < EXPIRY_LAG_MAX {
+            self.lag.store(lag + 1, Relaxed);
+            self.finished.store(now.0, Relaxed);
+        }
+    }
 }
 
 impl Store {
@@ -168,7 +204,8 @@ impl Store {
             partitions: (0..partitions).map(partition).collect(),
             workers: options.workers.max(1),
             flush_at: AtomicU32::new(0),
-            next_donor: AtomicUsize::new(0),
+            next_giver: AtomicUsize::new(0),
+            rounds: (0..options.workers.max(1)).map(|_| CachePadded::default()).collect(),
             shared,
         })
     }
@@ -266,22 +303,54 @@ impl Store {
                 Err(ReserveError::OutOfMemory) => StoreOutcome::OutOfMemory,
             };
         }
-        if whole > self.shared.item_bytes_max {
-            self.refuse(&key, mode, now, |figures| figures.store_too_large += 1);
+        if self.refuses_size(&key, mode, client_flags, value.len(), now) {
             return StoreOutcome::TooLarge;
         }
         let store =
             |partition: &mut Partition, provision: &mut Provision| partition.store(request, now, provision);
         self.with_pages(key.hash, now, store).unwrap_or_else(|| {
-            self.refuse(&key, mode, now, |figures| figures.store_no_memory += 1);
+            self.refuse_no_memory(&key, mode, client_flags, value.len(), now);
             if joins { StoreOutcome::NotStored } else { StoreOutcome::OutOfMemory }
         })
     }
 
-    /// Counts a refused value; a refused `set` takes the old value away as well.
-    fn refuse(&self, key: &Key, mode: StoreMode, now: Seconds, count: impl FnOnce(&mut PartitionFigures)) {
+    /// Whether an item is larger than the largest allowed. If so, it is counted as refused, and the old
+    /// value goes if this was a `set`: no client is to read what another meant to replace.
+    pub fn refuses_size(
+        &self,
+        key: &Key,
+        mode: StoreMode,
+        client_flags: u32,
+        value_bytes: usize,
+        now: Seconds,
+    ) -> bool {
+        let item_bytes =
+            memcached_item_bytes(key.bytes.len(), client_flags, value_bytes, self.shared.cas_enabled);
+        let is_too_large = item_bytes > self.shared.item_bytes_max;
+        if is_too_large {
+            let mut partition = self.borrow(key.hash, now);
+            partition.figures.store_too_large += 1;
+            if mode == StoreMode::Set {
+                partition.discard(key, now);
+            }
+        }
+        is_too_large
+    }
+
+    /// Counts a value for which there is no memory; as with one that is too large, the old value of a
+    /// `set` goes.
+    fn refuse_no_memory(
+        &self,
+        key: &Key,
+        mode: StoreMode,
+        client_flags: u32,
+        value_bytes: usize,
+        now: Seconds,
+    ) {
+        let shape =
+            Shape { key_bytes: key.bytes.len(), client_flags, value_bytes, deadline: Deadline::NEVER };
         let mut partition = self.borrow(key.hash, now);
-        count(&mut partition.figures);
+        partition.count_no_memory(&shape);
         if mode == StoreMode::Set {
             partition.discard(key, now);
         }
@@ -374,22 +443,25 @@ impl Store {
         if !self.shared.evict {
             return None;
         }
-        (0..self.partitions.len()).find_map(|_| {
-            let number = self.next_donor.fetch_add(1, Relaxed) & (self.partitions.len() - 1);
-            self.borrow_partition(&self.partitions[number], now).release_page(now)
+        // Twice around: what a partition gives to the budget may have found another taker.
+        (0..2 * self.partitions.len()).find_map(|_| {
+            let number = self.next_giver.fetch_add(1, Relaxed) & (self.partitions.len() - 1);
+            match self.borrow_partition(&self.partitions[number], now).release_page(now) {
+                Release::Page(page) => Some(page),
+                Release::ToBudget => self.shared.budget.take(),
+                Release::Nothing => None,
+            }
         })
     }
 
-    /// Changes the memory limit. A smaller one evicts until it holds.
-    pub fn set_memory_limit(&self, bytes: usize, now: Seconds) {
-        let budget = &self.shared.budget;
-        budget.set_limit((bytes / budget.page_bytes()).max(1));
-        while budget.is_overdrawn() {
-            match self.take_from_a_partition(now) {
-                Some(page) => budget.give_back(page),
-                None => return,
-            }
+    /// Changes the memory limit. What is over a smaller one is evicted by upkeep, in slices, and by the
+    /// next allocations. `false` if chunk ids could not name so much memory.
+    pub fn set_memory_limit(&self, bytes: usize) -> bool {
+        let is_nameable = bytes / self.partitions.len() <= PARTITION_BYTES_MAX;
+        if is_nameable {
+            self.shared.budget.set_limit((bytes / self.shared.budget.page_bytes()).max(1));
         }
+        is_nameable
     }
 
     /// The memory limit in bytes.
@@ -436,18 +508,48 @@ impl Store {
     }
 
     /// What `worker` does for its own partitions behind the requests, once a second: carries out a
-    /// delayed flush that has become due, takes expired items away, moves a resize of the index on.
-    /// Bounded; `true` if there is more to do than one call may, and it should soon be called again.
+    /// delayed flush that has become due, gives the index its right size, takes expired items away, evicts
+    /// what a smaller limit does not hold. Bounded; `true` if there is more to do than one call may, and it
+    /// should soon be called again, which goes on where this one stopped.
+    ///
+    /// A worker that does not get through in a second waits a second longer with each page from then on:
+    /// more items are over by then, and fewer visits do.
     pub fn upkeep(&self, worker: usize, now: Seconds) -> bool {
+        let round = &self.rounds[worker];
+        let own = self.partitions.iter().skip(worker).step_by(self.workers);
+        let own: usize = own.len();
         let mut pages_left = UPKEEP_PAGES_MAX;
-        for partition in self.partitions.iter().skip(worker).step_by(self.workers) {
-            self.borrow_partition(partition, now).finish_resize();
+        let mut is_index_left = false;
+        for _ in 0..own {
+            let at = round.next.load(Relaxed) % own;
+            let partition = &self.partitions[worker + at * self.workers];
+            is_index_left |= self.borrow_partition(partition, now).tend_index();
+            self.give_up_excess(partition, &mut pages_left, now);
+            let due = Seconds(now.0 - round.lag.load(Relaxed));
             // The lock is taken anew for each page, so that requests get in between.
-            while pages_left > 0 && self.borrow_partition(partition, now).reclaim_expired_page(now) {
+            while pages_left > 0 && self.borrow_partition(partition, now).reclaim_expired_page(due, now) {
                 pages_left -= 1;
             }
+            if pages_left == 0 {
+                round.note_unfinished(now);
+                return true;
+            }
+            round.next.store(at + 1, Relaxed);
         }
-        pages_left == 0
+        round.note_finished(now);
+        is_index_left
+    }
+
+    /// Evicts from one partition while more is charged than the limit allows.
+    fn give_up_excess(&self, partition: &Mutex<Partition>, pages_left: &mut usize, now: Seconds) {
+        while *pages_left > 0 && self.shared.evict && self.shared.budget.is_overdrawn() {
+            *pages_left -= 1;
+            match self.borrow_partition(partition, now).release_page(now) {
+                Release::Page(page) => self.shared.budget.give_back(page),
+                Release::ToBudget => {}
+                Release::Nothing => return,
+            }
+        }
     }
 
     /// The state of the store and all that it has counted.

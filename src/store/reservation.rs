@@ -1,13 +1,15 @@
 //! Memory for a value that is still arriving.
 //!
-//! The bytes go to their final place as they come. Dropping a reservation frees the memory, on every
-//! path: the client vanished, the data block was bad, the daemon stops.
+//! The bytes go to their final place as they come (those of append and prepend to blocks, until they are
+//! joined with the present value). Dropping a reservation frees the memory, on every path: the client
+//! vanished, the data block was bad, the daemon stops.
 
 use std::sync::Arc;
 
+use super::Store;
+use super::large::Blocks;
 use super::partition::Key;
 use super::storing::{Draft, StoreMode, StoreOutcome, StoreRequest};
-use super::{Store, memcached_item_bytes};
 use crate::base::clock::{Deadline, Seconds};
 
 /// Why no memory was set aside. The client is already sending the value, so the caller has to skip it.
@@ -23,8 +25,8 @@ pub enum ReserveError {
 enum Place {
     /// To the item's own memory; `None` once it is linked or freed.
     Draft(Option<Draft>),
-    /// To be joined with the present value (append, prepend).
-    Addition(Vec<u8>),
+    /// To blocks of their own, to be joined with the present value at the end (append, prepend).
+    Addition(Blocks),
 }
 
 /// An item on its way in.
@@ -61,19 +63,16 @@ impl Store {
         value_bytes: usize,
         now: Seconds,
     ) -> Result<Reservation, ReserveError> {
-        let nominal =
-            memcached_item_bytes(key.bytes.len(), client_flags, value_bytes, self.shared.cas_enabled);
-        if nominal > self.shared.item_bytes_max {
-            self.refuse(&key, mode, now, |figures| figures.store_too_large += 1);
+        if self.refuses_size(&key, mode, client_flags, value_bytes, now) {
             return Err(ReserveError::TooLarge);
         }
         let place = if matches!(mode, StoreMode::Append | StoreMode::Prepend) {
-            Place::Addition(Vec::new())
+            Place::Addition(Blocks::new(Vec::new(), value_bytes, self.shared.budget.clone()))
         } else {
             match self.draft(&key, client_flags, deadline, value_bytes, now) {
                 Some(draft) => Place::Draft(Some(draft)),
                 None => {
-                    self.refuse(&key, mode, now, |figures| figures.store_no_memory += 1);
+                    self.refuse_no_memory(&key, mode, client_flags, value_bytes, now);
                     return Err(ReserveError::OutOfMemory);
                 }
             }
@@ -110,26 +109,28 @@ impl Reservation {
         assert!(bytes.len() <= self.missing(), "more bytes than announced");
         let at = self.written;
         self.written += bytes.len();
-        match &mut self.place {
-            Place::Addition(addition) => addition.extend_from_slice(bytes),
-            Place::Draft(None) => {}
+        let (blocks, to_blocks) = match &mut self.place {
+            Place::Addition(blocks) => (Some(blocks), bytes.len()),
+            Place::Draft(None) => (None, 0),
             Place::Draft(Some(draft)) => {
-                let to_blocks = bytes.len().min(draft.block_bytes.saturating_sub(at));
-                if let Some(blocks) = &mut draft.blocks
-                    && to_blocks > 0
-                {
-                    if !self.store.extend(blocks, at + to_blocks, now) {
-                        let key = Key { bytes: &self.key, hash: self.hash };
-                        self.store.refuse(&key, self.mode, now, |figures| figures.store_no_memory += 1);
-                        return Err(ReserveError::OutOfMemory);
-                    }
-                    blocks.write(at, &bytes[..to_blocks]);
-                }
-                if to_blocks < bytes.len() {
-                    let mut partition = self.store.partition(self.hash).lock();
-                    partition.write_tail(draft, at + to_blocks, &bytes[to_blocks..]);
-                }
+                (draft.blocks.as_mut(), bytes.len().min(draft.block_bytes.saturating_sub(at)))
             }
+        };
+        if let Some(blocks) = blocks
+            && to_blocks > 0
+        {
+            if !self.store.extend(blocks, at + to_blocks, now) {
+                let key = Key { bytes: &self.key, hash: self.hash };
+                self.store.refuse_no_memory(&key, self.mode, self.client_flags, self.value_bytes, now);
+                return Err(ReserveError::OutOfMemory);
+            }
+            blocks.write(at, &bytes[..to_blocks]);
+        }
+        if let Place::Draft(Some(draft)) = &self.place
+            && to_blocks < bytes.len()
+        {
+            let mut partition = self.store.partition(self.hash).lock();
+            partition.write_tail(draft, at + to_blocks, &bytes[to_blocks..]);
         }
         Ok(())
     }
@@ -146,8 +147,8 @@ impl Reservation {
                 Some(draft) => self.store.borrow(self.hash, now).commit(&key, self.mode, draft, now),
                 None => StoreOutcome::NotStored,
             },
-            Place::Addition(addition) => {
-                let value = std::mem::take(addition);
+            Place::Addition(blocks) => {
+                let value = blocks.to_vec();
                 let (client_flags, deadline) = (self.client_flags, self.deadline);
                 let request = StoreRequest { key, mode: self.mode, client_flags, deadline, value: &value };
                 self.store.store(&request, now)

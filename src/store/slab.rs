@@ -360,6 +360,11 @@ impl Slab {
         self.pages[number as usize].is_some()
     }
 
+    /// Whether there is no page at all.
+    pub fn is_bare(&self) -> bool {
+        self.pages.len() == self.vacant.len()
+    }
+
     /// Whether no chunk of a page is in use.
     pub fn is_empty(&self, number: u32) -> bool {
         self.page(number).used == 0

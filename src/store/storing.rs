@@ -11,8 +11,8 @@ use super::partition::{Key, Partition, Provision, Shortage};
 use super::slab::ClassId;
 use crate::base::clock::{Deadline, Seconds};
 
-/// Steps of an index resize in one call of upkeep.
-const RESIZE_STEPS_PER_UPKEEP: usize = 64;
+/// Insertions' worth of index growth in one call of upkeep: some tens of microseconds.
+const RESIZE_STEPS_PER_UPKEEP: usize = 16;
 
 /// Under which condition a value is stored, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,8 @@ impl Partition {
         let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes: value.len(), deadline };
         let class = ClassId(self.class_of_shape(&shape) as u8);
         let old = self.lookup(&key, now);
+        // Known before anything is evicted for room: the old item may be among it.
+        let old_class = old.map(|id| usize::from(self.slab.item(id).class()));
         let verdict = self.judge(mode, old, now);
         self.class_figures[class.index()].cmd_set += 1;
         match verdict {
@@ -162,7 +164,7 @@ impl Partition {
         let id = match self.allocate(class, now, provision) {
             Ok(id) => id,
             Err(shortage) => {
-                self.take_back_counts(class.index(), mode, old);
+                self.take_back_counts(class.index(), mode, old_class);
                 return Err(shortage);
             }
         };
@@ -174,10 +176,10 @@ impl Partition {
     }
 
     /// Undoes the counting of an attempt that is going to be repeated with more memory.
-    fn take_back_counts(&mut self, class: usize, mode: StoreMode, old: Option<ChunkId>) {
+    fn take_back_counts(&mut self, class: usize, mode: StoreMode, old_class: Option<usize>) {
         self.class_figures[class].cmd_set -= 1;
-        if let (StoreMode::Cas(_), Some(old)) = (mode, old) {
-            self.class_figures[usize::from(self.slab.item(old).class())].cas_hits -= 1;
+        if let (StoreMode::Cas(_), Some(old_class)) = (mode, old_class) {
+            self.class_figures[old_class].cas_hits -= 1;
         }
     }
 
@@ -250,13 +252,25 @@ impl Partition {
         }
     }
 
-    /// Moves a change of the index's size on, where no insertion does.
-    pub fn finish_resize(&mut self) {
-        if self.index.is_resizing() {
-            for _ in 0..RESIZE_STEPS_PER_UPKEEP {
-                self.grow_index();
+    /// Gives the index its right size where no insertion does. `true` if that takes more than one call.
+    pub fn tend_index(&mut self) -> bool {
+        if self.index.len() == 0 && self.index.segments() > 1 {
+            self.index.clear(&self.shared.budget);
+        }
+        for _ in 0..RESIZE_STEPS_PER_UPKEEP {
+            self.grow_index();
+            if !self.index.is_resizing() {
+                return false;
             }
         }
+        true
+    }
+
+    /// Counts a refusal for want of memory in the class that wanted it.
+    pub fn count_no_memory(&mut self, shape: &Shape) {
+        self.figures.store_no_memory += 1;
+        let class = self.class_of_shape(shape);
+        self.class_figures[class].outofmemory += 1;
     }
 
     /// Sets memory aside for an item. `blocks` holds what [`super::item::Placement`] wants in blocks.

@@ -248,6 +248,113 @@ fn who_only_announces_a_large_value_takes_no_memory() {
 }
 
 #[test]
+fn what_is_arriving_for_an_append_is_charged() {
+    let store = store(8 << 20, 1, |_| {});
+    set(&store, b"k", b"v");
+    let used = store.shared.budget.used();
+    let key = store.key(b"k");
+    let mut append = store.reserve(key, StoreMode::Append, 0, Deadline::NEVER, 900_000, START).unwrap();
+    append.write(&pattern(1, 500_000), START).unwrap();
+    assert!(store.shared.budget.used() >= used + 500_000 / store.shared.budget.page_bytes());
+    append.write(&pattern(2, 400_000), START).unwrap();
+    assert_eq!(append.commit(START), StoreOutcome::Stored);
+    let whole = [b"v".to_vec(), pattern(1, 500_000), pattern(2, 400_000)].concat();
+    assert_eq!(value_of(&store, b"k"), Some(whole));
+    check(&store);
+}
+
+#[test]
+fn a_smaller_limit_is_reached_in_slices_and_stores_go_on() {
+    let store = store(64 << 20, 4, |_| {});
+    for n in 0..400_000u32 {
+        set(&store, format!("k{n}").as_bytes(), b"tiny");
+    }
+    assert!(store.set_memory_limit(1 << 20));
+    for n in 0..2000u32 {
+        let key = format!("new{n}");
+        assert_eq!(set(&store, key.as_bytes(), &pattern(n, (n % 3000) as usize)), StoreOutcome::Stored);
+        let request = StoreRequest {
+            key: store.key(key.as_bytes()),
+            mode: StoreMode::Cas(get(&store, key.as_bytes(), START).map_or(1, |(_, cas)| cas)),
+            client_flags: 0,
+            deadline: Deadline::NEVER,
+            value: &pattern(n, (n % 700) as usize),
+        };
+        assert_ne!(store.store(&request, START), StoreOutcome::OutOfMemory);
+    }
+    while (0..2).any(|worker| store.upkeep(worker, START)) {}
+    check(&store);
+    // Each partition may have a page and an index segment more than its share of a tiny limit.
+    assert!(store.shared.budget.used() <= store.shared.budget.limit() + 8);
+}
+
+#[test]
+fn a_little_less_memory_costs_few_large_items() {
+    let store = store(64 << 20, 1, |_| {});
+    let stored = (0..800u32).filter(|n| {
+        set(&store, format!("large{n}").as_bytes(), &pattern(*n, 100_000)) == StoreOutcome::Stored
+    });
+    assert_eq!(stored.count(), 800);
+    let before = store.stats(START);
+    store.set_memory_limit((before.used_bytes - 12 * before.page_bytes) as usize);
+    while (0..2).any(|worker| store.upkeep(worker, START)) {}
+    check(&store);
+    let lost = before.items - store.stats(START).items;
+    assert!((1..=8).contains(&lost), "{lost} of {} items went for 12 pages", before.items);
+}
+
+#[test]
+fn what_is_read_again_and_again_survives_what_is_written_once() {
+    let store = store(16 << 20, 2, |_| {});
+    let hot = |n: u32| format!("hot{n}").into_bytes();
+    for n in 0..20_000 {
+        set(&store, &hot(n), &[b'h'; 100]);
+    }
+    for second in 0..40 {
+        let now = Seconds(10 + second);
+        for n in 0..20_000 {
+            get(&store, &hot(n), now);
+        }
+        for n in 0..2000 {
+            let key = format!("once {second} {n}");
+            assert_eq!(put(&store, StoreMode::Set, key.as_bytes(), &[b'o'; 1000], now), StoreOutcome::Stored);
+        }
+        while (0..2).any(|worker| store.upkeep(worker, now)) {}
+    }
+    let left = (0..20_000).filter(|&n| get(&store, &hot(n), Seconds(60)).is_some()).count();
+    assert!(left >= 19_800, "{left} of 20000 are left");
+    check(&store);
+}
+
+#[test]
+fn upkeep_reaches_every_partition() {
+    let store = store(64 << 20, 16, |options| options.workers = 1);
+    for n in 0..200_000u32 {
+        let key = format!("k{n}");
+        let deadline = Deadline::at(Seconds(3 + n % 60));
+        let request = StoreRequest {
+            key: store.key(key.as_bytes()),
+            mode: StoreMode::Set,
+            client_flags: 0,
+            deadline,
+            value: &[b'v'; 100],
+        };
+        store.store(&request, START);
+    }
+    let mut most_overdue = 0;
+    for second in 3..63 {
+        for _ in 0..20 {
+            store.upkeep(0, Seconds(second));
+        }
+        let expired =
+            store.stats(Seconds(second)).items.saturating_sub((62 - u64::from(second)) * 200_000 / 60);
+        most_overdue = expired.max(most_overdue);
+    }
+    assert!(most_overdue < 70_000, "{most_overdue} items lay expired");
+    assert_eq!(store.stats(Seconds(63)).items / 20_000, 0);
+}
+
+#[test]
 fn cas_uniques_are_never_used_twice() {
     let store = store(4 << 20, 4, |_| {});
     let mut seen = std::collections::HashSet::new();

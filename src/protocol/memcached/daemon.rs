@@ -29,6 +29,10 @@ counters! {
         bytes_read,
         /// Bytes sent to clients.
         bytes_written,
+        /// Bytes received that connections keep between turns; not a sum but a gauge.
+        unread_bytes,
+        /// Bytes of replies that connections keep because their clients do not take them; a gauge.
+        unsent_bytes,
         /// Turns that ended because other connections should have theirs.
         conn_yields,
     }

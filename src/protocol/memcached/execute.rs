@@ -182,8 +182,12 @@ impl Session {
         let arrived = request.value;
         if let Some(end) = arrived.get(value_bytes..value_bytes + reply::LINE_END.len()) {
             request.value = &arrived[..value_bytes];
+            let StoreRequest { key, mode, client_flags, .. } = request;
+            let (store, now) = (&turn.daemon.store, turn.now.seconds);
             let line = if end == reply::LINE_END {
-                line_of(turn.daemon.store.store(&request, turn.now.seconds))
+                line_of(store.store(&request, now))
+            } else if store.refuses_size(&key, mode, client_flags, value_bytes, now) {
+                reply::TOO_LARGE
             } else {
                 reply::BAD_DATA_CHUNK
             };
@@ -244,9 +248,12 @@ fn cache_memlimit(megabytes: u32, noreply: bool, turn: &mut Turn) {
     let line = match megabytes {
         ..MEMLIMIT_MB_MIN => reply::MEMLIMIT_TOO_SMALL,
         MEMLIMIT_MB_MIN..=MEMLIMIT_MB_MAX => {
-            turn.daemon.store.set_memory_limit((megabytes as usize) << 20, turn.now.seconds);
-            log::info!("the memory limit is {megabytes} MB now");
-            reply::OK
+            if turn.daemon.store.set_memory_limit((megabytes as usize) << 20) {
+                log::info!("the memory limit is {megabytes} MB now");
+                reply::OK
+            } else {
+                reply::MEMLIMIT_OUT_OF_BOUNDS
+            }
         }
         _ => reply::MEMLIMIT_NOT_MEGABYTES,
     };

@@ -17,12 +17,17 @@ use super::request::Retrieval;
 const LINE_BYTES_MAX: usize = 2048;
 /// Unsent bytes at which a session stops until they are sent.
 const OUTPUT_BYTES_MAX: usize = 64 << 10;
+/// First byte of a request in memcached's binary protocol, which is not spoken here: its client would wait
+/// for ever for an answer to what never becomes a line.
+const BINARY_MAGIC: u8 = 0x80;
 /// A value's own line end.
 const LINE_END: &[u8] = b"\r\n";
 
 /// What the next bytes from this client are.
 #[derive(Debug)]
 pub(super) enum Expecting {
+    /// The first byte of all: the binary protocol would begin with [`BINARY_MAGIC`].
+    FirstByte,
     /// A command line.
     Command,
     /// The rest of a value and its line end. Dropping the reservation gives its space back.
@@ -102,12 +107,7 @@ impl Default for Session {
 impl Session {
     /// A session that waits for its first command.
     pub fn new() -> Session {
-        Session { expecting: Expecting::Command }
-    }
-
-    /// Whether the client is between two commands.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.expecting, Expecting::Command)
+        Session { expecting: Expecting::FirstByte }
     }
 
     /// Consumes what it can of `input`: commands in order, their replies appended to the output.
@@ -122,6 +122,14 @@ impl Session {
                 return Served { consumed, next: Next::OutputFull };
             }
             let step = match &mut self.expecting {
+                Expecting::FirstByte if rest[0] == BINARY_MAGIC => {
+                    log::debug!("a client of the binary protocol is turned away");
+                    Step::Stop(rest.len(), Next::Close)
+                }
+                Expecting::FirstByte => {
+                    self.expecting = Expecting::Command;
+                    Step::Taken(0)
+                }
                 Expecting::Command if turn.commands_left == 0 => Step::Stop(0, Next::Yield),
                 Expecting::Command => self.command(rest, turn),
                 Expecting::Value { .. } => self.value(rest, turn),

@@ -77,7 +77,8 @@ fn general(turn: &mut Turn) {
     let daemon = turn.daemon;
     let baseline = daemon.baseline.lock();
     let store = daemon.store.stats(turn.now.seconds).since(&baseline.store);
-    let workers = daemon.worker_figures().since(&baseline.workers);
+    let gauges = daemon.worker_figures();
+    let workers = gauges.since(&baseline.workers);
     let connections = &daemon.connections;
     let total = connections.total.load(Relaxed).saturating_sub(baseline.total_connections);
     let rejected = connections.rejected.load(Relaxed).saturating_sub(baseline.rejected_connections);
@@ -95,9 +96,9 @@ fn general(turn: &mut Turn) {
         ("connection_structures", current),
         ("response_obj_oom", 0),
         ("response_obj_count", 0),
-        ("response_obj_bytes", 0),
+        ("response_obj_bytes", gauges.unsent_bytes),
         ("read_buf_count", 0),
-        ("read_buf_bytes", 0),
+        ("read_buf_bytes", gauges.unread_bytes),
         ("read_buf_bytes_free", 0),
         ("read_buf_oom", 0),
         ("reserved_fds", 0),
@@ -248,7 +249,9 @@ fn settings(turn: &mut Turn) {
 }
 
 fn store_stats(turn: &Turn) -> StoreStats {
-    turn.daemon.store.stats(turn.now.seconds).since(&turn.daemon.baseline.lock().store)
+    // Locked first, so that a reset cannot come between and be ahead of what is read.
+    let baseline = turn.daemon.baseline.lock();
+    turn.daemon.store.stats(turn.now.seconds).since(&baseline.store)
 }
 
 /// `items:<class>:<name>` for every class that holds items; classes are numbered from 1.
