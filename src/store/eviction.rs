@@ -178,7 +178,8 @@ impl Partition {
     /// that is linked, so that COLD is there before anything has to go.
     ///
     /// HOT is on probation: what was hit there moves to WARM; what was not goes to the oldest end of COLD,
-    /// to be evicted next. What leaves WARM goes to the newest end of COLD and may earn its way back.
+    /// to be evicted next, unless what is there was never read either: then the older goes first. What
+    /// leaves WARM goes to the newest end of COLD and may earn its way back.
     pub fn demote(&mut self, class: usize) {
         let (lru, shares) = (&self.lru[class], self.shared.shares);
         let hot = lru.list(Segment::Hot);
@@ -192,8 +193,14 @@ impl Partition {
                 self.lru[class].shift(&mut self.slab, id, Segment::Warm);
             } else {
                 figures.moves_to_cold += 1;
+                let coldest = lru.list(Segment::Cold).oldest;
+                let is_unread = coldest.is_some() && !self.slab.item(coldest).has(state::FETCHED);
                 self.lru[class].remove(&mut self.slab, id);
-                self.lru[class].push_oldest(&mut self.slab, id, Segment::Cold);
+                if is_unread {
+                    self.lru[class].push(&mut self.slab, id, Segment::Cold);
+                } else {
+                    self.lru[class].push_oldest(&mut self.slab, id, Segment::Cold);
+                }
             }
         }
         let lru = &self.lru[class];
