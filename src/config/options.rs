@@ -349,8 +349,9 @@ static FIRST_HALF: &[OptionSpec] = &[
         }),
     )
     .short('f')
-    .value("FACTOR", "1.25")
-    .help("growth from one slab class to the next, above 1")
+    .value("FACTOR", "")
+    .sample("1.25")
+    .help("growth from one slab class to the next, above 1; without it classes are closer together")
     .row("growth_factor", |s| format!("{:.2}", s.slab_growth_factor.unwrap_or(1.25))),
     OptionSpec::new(
         "slab-min-size",
@@ -362,8 +363,9 @@ static FIRST_HALF: &[OptionSpec] = &[
         }),
     )
     .short('n')
-    .value("BYTES", "48")
-    .help("room for key, value and flags in the smallest chunk")
+    .value("BYTES", "")
+    .sample("48")
+    .help("room for key, value and flags in the smallest chunk; without it 18")
     .row("chunk_size", |s| s.slab_min_size.unwrap_or(48).to_string()),
     OptionSpec::new(
         "threads",
