@@ -34,8 +34,12 @@ pub struct ChunkSizes(Vec<u32>);
 
 impl ChunkSizes {
     /// Sizes for pages of `page_bytes`. `min_space` is memcached's `-n` (space for key, flags and value
-    /// in the smallest chunk), `growth` its `-f`. Without a growth factor sizes are eight, above 1 KiB
-    /// four, to a doubling, and the largest are whole fractions of a page.
+    /// in the smallest chunk), `growth` its `-f`. Without a growth factor every multiple of 8 up to 256
+    /// is a size, then there are eight to a doubling, above 1 KiB four, and the largest are whole fractions
+    /// of a page.
+    ///
+    /// # Panics
+    /// If pages of more than 64 KiB would need more than [`CLASSES_MAX`] classes.
     pub fn new(page_bytes: usize, min_space: Option<usize>, growth: Option<f64>) -> ChunkSizes {
         let first = min_space.map_or(CHUNK_BYTES_MIN, |space| align_up(HEADER_BYTES + space)).min(page_bytes);
         let mut sizes = match growth {
@@ -43,6 +47,7 @@ impl ChunkSizes {
             None => Self::even(first, page_bytes),
         };
         sizes.push(page_bytes as u32);
+        assert!(sizes.len() <= CLASSES_MAX, "{} slab classes for pages of {page_bytes} bytes", sizes.len());
         ChunkSizes(sizes)
     }
 
@@ -62,10 +67,14 @@ impl ChunkSizes {
         while size < page_bytes / 8 {
             sizes.push(size as u32);
             let power = 1 << size.ilog2();
-            let step = if size < 1024 { power / 8 } else { power / 4 };
-            size = (size / step.max(CHUNK_ALIGN) + 1) * step.max(CHUNK_ALIGN);
+            let step = match size {
+                ..256 => CHUNK_ALIGN,
+                256..1024 => power / 8,
+                _ => power / 4,
+            };
+            size = (size / step + 1) * step;
         }
-        let fractions = (2..=8).rev().map(|n| page_bytes / n / CHUNK_ALIGN * CHUNK_ALIGN);
+        let fractions = [8, 6, 5, 4, 3, 2].into_iter().map(|n| page_bytes / n / CHUNK_ALIGN * CHUNK_ALIGN);
         sizes.extend(fractions.filter(|&size| size >= first).map(|size| size as u32));
         sizes
     }
@@ -481,7 +490,7 @@ mod tests {
 
     #[test]
     fn chunk_sizes_grow_to_a_whole_page() {
-        for page in [16 << 10, 64 << 10, 256 << 10] {
+        for page in [4 << 10, 16 << 10, 64 << 10] {
             for (space, growth) in
                 [(None, None), (Some(48), Some(1.25)), (Some(1), Some(1.01)), (None, Some(3.0))]
             {
@@ -493,7 +502,7 @@ mod tests {
             }
         }
         let sizes = ChunkSizes::new(16384, None, None);
-        assert_eq!(sizes.chunk_bytes(sizes.class_for(149).unwrap()), 160);
+        assert_eq!(sizes.chunk_bytes(sizes.class_for(149).unwrap()), 152);
         assert_eq!(sizes.chunk_bytes(sizes.class_for(48).unwrap()), 48);
         assert_eq!(sizes.class_for(16385), None);
     }
