@@ -21,6 +21,14 @@ const NOT_YET_IN_LARDER: &[(&str, &str)] =
 /// Tests that memcached fails in every release, and why larder differs.
 const LARDER_ONLY: &[(&str, &str)] = &[
     (
+        "process::as_a_daemon_it_tells_what_is_wrong_before_it_leaves",
+        "memcached is in the background by then, and its caller is told that all is well",
+    ),
+    (
+        "listening::a_unix_socket_that_answers_is_not_taken_over",
+        "memcached takes the path away from the server that listens there",
+    ),
+    (
         "numbers::exptimes_beyond_i32_are_far_absolute_times",
         "memcached cuts them to 32 bits, so that an item meant to live long is over at once or never",
     ),

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use tempfile::TempDir;
 
 use crate::client::Client;
+use crate::differences::applies;
 use crate::server::{Launch, Server, free_port, wait_until};
 
 const SET_GET: (&str, &str) = ("set k 0 0 1\r\n1\r\nget k\r\n", "STORED\r\nVALUE k 0 1\r\n1\r\nEND\r\n");
@@ -117,6 +118,17 @@ fn a_unix_socket_is_served_and_has_its_mode() {
             format!("STORED\r\nVALUE k 0 1000000\r\n{value}\r\nEND\r\n"),
         );
     }
+}
+
+#[test]
+fn a_unix_socket_that_answers_is_not_taken_over() {
+    applies!();
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("socket");
+    let _server = own(&["-s", path.to_str().unwrap()]).start_unix(&path);
+    let ended = Launch::new().options(["-s", path.to_str().unwrap()]).run_to_end();
+    assert_eq!(ended.code, Some(71), "{}", ended.stderr);
+    Client::unix(&path).expect(SET_GET.0, SET_GET.1);
 }
 
 #[test]

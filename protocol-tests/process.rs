@@ -1,6 +1,7 @@
 //! The daemon as a process: signals, exit codes, messages, pid file, going into the background, config file.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
@@ -195,6 +196,28 @@ fn as_a_daemon_it_goes_on_in_the_background_until_its_pid_is_signalled() {
     wait_until("the daemon ends", || !runs(pid));
     guard.release();
     wait_until("the pid file is removed", || !pid_file.exists());
+}
+
+#[test]
+fn as_a_daemon_it_tells_what_is_wrong_before_it_leaves() {
+    applies!();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let on_taken_port = ["-d", "-p", &port];
+    let mut rows: Vec<(&[&str], i32, &str)> =
+        vec![(&on_taken_port, 71, &port), (&["-d", "-P", "/no/such/folder/pid"], 71, "/no/such/folder/pid")];
+    if is_root() {
+        rows.push((&["-d", "-u", "nobody-of-this-name"], 67, "nobody-of-this-name"));
+    }
+    for (options, code, named) in rows {
+        let ended = Launch::new().options(options.iter().copied()).run_to_end();
+        assert_eq!(ended.code, Some(code), "{options:?}: {}", ended.stderr);
+        assert!(
+            ended.stderr.lines().count() == 1 && ended.stderr.contains(named),
+            "{options:?}: {}",
+            ended.stderr
+        );
+    }
 }
 
 #[test]

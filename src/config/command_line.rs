@@ -223,8 +223,12 @@ fn finish(settings: &mut Settings, given: &[Given]) -> Result<(), ConfigError> {
     };
     let half = settings.memory_limit_bytes / 2;
     if settings.max_item_size > half {
-        let size = settings.max_item_size;
-        let problem = format!("--max-item-size ({size}) to be at most half of --memory-limit ({half})");
+        let (size, memory) = (settings.max_item_size, settings.memory_limit_bytes >> 20);
+        let enough = (2 * size).div_ceil(1 << 20);
+        let problem = format!(
+            "an item of {size} bytes (--max-item-size) to be at most half of {memory} MB (--memory-limit), \
+             or --memory-limit {enough}"
+        );
         return Err(blame(["max-item-size", "memory-limit"], problem));
     }
     let pct = settings.hot_lru_pct + settings.warm_lru_pct;
@@ -576,11 +580,11 @@ mod tests {
     fn rules_across_options_blame_the_last_one_given() {
         check_error(
             "-I 33m",
-            "--max-item-size '33m': expected --max-item-size (34603008) to be at most half of --memory-limit (33554432)",
+            "--max-item-size '33m': expected an item of 34603008 bytes (--max-item-size) to be at most half of 64 MB (--memory-limit), or --memory-limit 66",
         );
         check_error(
             "-m 1",
-            "--memory-limit '1': expected --max-item-size (1048576) to be at most half of --memory-limit (524288)",
+            "--memory-limit '1': expected an item of 1048576 bytes (--max-item-size) to be at most half of 1 MB (--memory-limit), or --memory-limit 2",
         );
         check("-m 1 -I 512k", |s| {
             s.memory_limit_bytes = 1 << 20;

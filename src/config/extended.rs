@@ -116,7 +116,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .value("LEVEL", "1")
         .help("when pages move by themselves, 0 to 2")
         .row("slab_automove", |s| s.slab_automove.to_string()),
-    real("no_slab_automove", Effect::Switch(|s| s.slab_automove = 0)).help("slab_automove=0"),
+    real("no_slab_automove", Effect::Switch(|s| s.slab_automove = 0)).help("the same as slab_automove=0"),
     accepted("slab_automove_ratio", Effect::Value(|s, v| set(&mut s.slab_automove_ratio, ratio(v))))
         .value("RATIO", "0.8")
         .help("youngest to oldest class below which a page moves")

@@ -235,13 +235,16 @@ fn path(text: &OsStr) -> Result<PathBuf, Problem> {
 }
 
 /// The first half: rows up to `item_size_max`, and options without a row.
+/// Largest memory limit: 16 TiB, more than any machine has and less than would overflow anything.
+const MEGABYTES_MAX: u64 = 16 << 20;
+
 static FIRST_HALF: &[OptionSpec] = &[
     OptionSpec::new(
         "memory-limit",
         Group::Memory,
         Support::Real,
         Effect::Value(|s, v| {
-            let megabytes = scaled(v, "megabytes as a whole number", 20, 1..=(1 << 40))?;
+            let megabytes = scaled(v, "megabytes as a whole number", 20, 1..=MEGABYTES_MAX)?;
             s.memory_limit_bytes = megabytes;
             Ok(())
         }),

@@ -104,6 +104,9 @@ fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<(TcpListener, Socke
 
 fn bind_unix(path: &Path, settings: &Settings) -> io::Result<UnixListener> {
     if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket()) {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            return Err(io::Error::new(ErrorKind::AddrInUse, "a running server answers there"));
+        }
         fs::remove_file(path)?;
     }
     with_socket_mode(settings.unix_mask, || {

@@ -24,6 +24,8 @@ static FILTERED_BY_ENVIRONMENT: OnceLock<()> = OnceLock::new();
 pub enum LoggingError {
     /// The log file cannot be opened for appending.
     File(PathBuf, io::Error),
+    /// Part of the environment's filter is neither a level nor about larder.
+    Filter(String),
     /// A logger is already in place.
     AlreadyStarted,
 }
@@ -31,7 +33,10 @@ pub enum LoggingError {
 impl LoggingError {
     /// The process's exit code: a system error, as memcached has it.
     pub fn exit_code(&self) -> i32 {
-        super::process::EXIT_OSERR
+        match self {
+            Self::Filter(_) => super::process::EXIT_USAGE,
+            _ => super::process::EXIT_OSERR,
+        }
     }
 }
 
@@ -39,6 +44,9 @@ impl fmt::Display for LoggingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path, e) => write!(f, "cannot append to the log file {path:?}: {e}"),
+            Self::Filter(part) => {
+                write!(f, "{FILTER_VARIABLE} {part:?}: expected off, error, warn, info, debug or trace")
+            }
             Self::AlreadyStarted => f.write_str("logging was started twice"),
         }
     }
@@ -54,9 +62,12 @@ impl std::error::Error for LoggingError {}
 pub fn init(verbosity: u8, log_file: Option<&Path>) -> Result<(), LoggingError> {
     // The filter lets everything pass; `log::max_level`, which can change later, decides.
     let mut builder = Builder::new();
-    builder.filter_level(LevelFilter::Trace).format(line);
+    builder.filter_level(LevelFilter::Trace).filter_module("mio", LevelFilter::Off).format(line);
     let filter = std::env::var(FILTER_VARIABLE).ok().filter(|filter| !filter.trim().is_empty());
     if let Some(filter) = &filter {
+        if let Some(part) = unknown_part(filter) {
+            return Err(LoggingError::Filter(part.to_owned()));
+        }
         builder = Builder::new();
         builder.parse_filters(filter).format(line);
     }
@@ -76,6 +87,19 @@ pub fn init(verbosity: u8, log_file: Option<&Path>) -> Result<(), LoggingError> 
         None => set_verbosity(verbosity),
     }
     Ok(())
+}
+
+/// The first part of a filter that would silently match nothing: a word that is neither a level nor the
+/// name of one of larder's modules.
+fn unknown_part(filter: &str) -> Option<&str> {
+    let directives = filter.split('/').next().unwrap_or(filter).split(',').map(str::trim);
+    let is_known = |part: &str| {
+        part.is_empty()
+            || part.contains('=')
+            || part.starts_with("larder")
+            || part.parse::<LevelFilter>().is_ok()
+    };
+    directives.into_iter().find(|part| !is_known(part))
 }
 
 /// Changes what is logged, as the number of `-v` does. Without effect if `LARDER_LOG` is set.
@@ -118,6 +142,17 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_filter_that_would_match_nothing_is_told() {
+        for filter in
+            ["info", "DEBUG", "larder=trace", "larder::server,warn", "warn,mio=off", "", "info/text"]
+        {
+            assert_eq!(unknown_part(filter), None, "{filter}");
+        }
+        assert_eq!(unknown_part("inof"), Some("inof"));
+        assert_eq!(unknown_part("larder=info, verbose"), Some("verbose"));
+    }
 
     #[test]
     fn each_v_raises_the_level_until_everything_is_logged() {

@@ -36,6 +36,8 @@ use worker::{Worker, WorkerHandle};
 /// Descriptors needed beside those of clients: per worker a poll and a waker, standard streams, log,
 /// listening sockets, and some for what libraries open.
 const DESCRIPTORS_SPARE: usize = 64;
+/// Address space of a thread's stack, for the sum that `-k` has to lock.
+const THREAD_STACK_BYTES: u64 = 2 << 20;
 /// The variable that names the file to which the ports in use are written.
 const PORT_FILE_VARIABLE: &str = "MEMCACHED_PORT_FILENAME";
 
@@ -76,43 +78,60 @@ impl From<ProcessError> for StartError {
 /// # Errors
 /// [`StartError`] if it cannot start: nothing is served then.
 pub fn run(settings: Settings) -> Result<(), StartError> {
-    // Before daemonize, which closes nothing but the standard streams: a bad log file is told at once.
     logging::init(settings.verbosity, settings.log_file.as_deref())
         .map_err(|error| StartError { message: error.to_string(), exit_code: error.exit_code() })?;
-    let root_warning = process::root_check(&settings)?;
+    let has_log_file = settings.log_file.is_some();
+    let ran = start_and_serve(settings);
+    // Beside what main writes to stderr, where nobody may be listening any more.
+    if let Err(error) = &ran
+        && has_log_file
+    {
+        log::error!("{error}");
+    }
+    ran
+}
+
+fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
+    let mut warnings: Vec<String> = std::mem::take(&mut settings.warnings);
+    warnings.extend(process::root_check(&settings)?);
     if settings.core_dumps {
         process::enable_core_dumps()?;
     }
     let wanted = settings.max_connections + DESCRIPTORS_SPARE + 4 * settings.threads;
     let descriptors = process::raise_descriptor_limit(wanted as u64)?;
+    if descriptors < wanted as u64 {
+        let clients = settings.max_connections;
+        warnings.push(format!("{descriptors} file descriptors are too few for {clients} connections"));
+    }
+    // All that is likely to fail comes before the daemon goes to the background, where nobody is told.
+    settings.user.as_deref().map_or(Ok(()), process::check_user)?;
+    if let Some(path) = &mut settings.pid_file {
+        *path = std::path::absolute(&path).map_err(StartError::system)?;
+        process::check_pid_file(path)?;
+    }
+    let bound = bind::bind(&settings).map_err(StartError::system)?;
     if settings.daemonize {
         process::daemonize(settings.core_dumps, settings.verbosity)?;
     }
-    let bound = bind::bind(&settings).map_err(StartError::system)?;
-    let lock_warning = settings.lock_memory.then(process::lock_memory).flatten();
-    if let Some(user) = &settings.user {
-        process::drop_privileges(user)?;
+    if settings.lock_memory {
+        let needed = settings.memory_limit_bytes as u64 + THREAD_STACK_BYTES * (settings.threads as u64 + 2);
+        warnings.extend(process::lock_memory(needed));
     }
     // From here on a signal is noted, to be acted on once everything runs.
     let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])
         .map_err(|error| StartError::system(format_args!("cannot catch signals: {error}")))?;
-    let mut pid_warning = None;
-    let mut pid_file = None;
-    if let Some(path) = &settings.pid_file {
-        let (file, warning) = process::write_pid_file(path)?;
-        (pid_file, pid_warning) = (Some(file), warning);
-    }
+    let pid_file = settings.pid_file.as_deref().map(process::write_pid_file).transpose()?;
+    let pid_file = pid_file.map(|(file, warning)| {
+        warnings.extend(warning);
+        file
+    });
+    settings.user.as_deref().map_or(Ok(()), process::drop_privileges)?;
     if let Some(path) = std::env::var_os(PORT_FILE_VARIABLE) {
         process::write_port_file(Path::new(&path), &bound.addresses)?;
     }
-    for warning in settings.warnings.iter().chain(&root_warning).chain(&lock_warning).chain(&pid_warning) {
-        log::warn!("{warning}");
-    }
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
     if !settings.without_effect.is_empty() {
         log::debug!("without effect: {}", settings.without_effect.join(", "));
-    }
-    if descriptors < wanted as u64 {
-        log::warn!("{descriptors} file descriptors are too few for {} connections", settings.max_connections);
     }
     let is_daemon = settings.daemonize;
     let served = Threads::start(settings, bound).map(|threads| threads.serve(signals));
@@ -220,7 +239,7 @@ fn log_start(daemon: &Daemon, addresses: &[SocketAddr]) {
     places.extend(settings.unix_socket.iter().map(|path| format!("unix:{}", path.display())));
     let places = if places.is_empty() { "no address".to_owned() } else { places.join(", ") };
     log::info!(
-        "larder {} serves memcached's protocol on {places}: {} MB, {} workers, {} partitions",
+        "larder {} serves memcached's protocol on {places}: {} MB, workers: {}, partitions: {}",
         env!("CARGO_PKG_VERSION"),
         settings.memory_limit_bytes >> 20,
         settings.threads,

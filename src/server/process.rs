@@ -2,8 +2,9 @@
 //! file.
 //!
 //! Knows no cache, no connection and no thread. Order of use: `root_check`, `enable_core_dumps`,
-//! `raise_descriptor_limit`, `daemonize` (before any thread exists), `lock_memory`, bind,
-//! `drop_privileges`, `write_pid_file`, `write_port_file`.
+//! `raise_descriptor_limit`, `check_user`, `check_pid_file`, bind, `daemonize` (before any thread exists;
+//! what can fail has been tried by then, while there is somebody to tell), `lock_memory`, `write_pid_file`,
+//! `drop_privileges`, `write_port_file`.
 
 use std::ffi::{CString, OsString};
 use std::fmt;
@@ -133,7 +134,14 @@ pub fn daemonize(core_dumps: bool, verbosity: u8) -> Result<(), ProcessError> {
 
 /// Keeps all memory, also that to come, out of swap. A failure is no reason not to start: the
 /// text returned is worth a warning.
-pub fn lock_memory() -> Option<String> {
+pub fn lock_memory(wanted: u64) -> Option<String> {
+    // With less, locking may succeed and every later allocation fail, threads' stacks first.
+    let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(RLIM_INFINITY, |(soft, _)| soft);
+    if !unistd::geteuid().is_root() && limit < wanted {
+        return Some(format!(
+            "cannot lock memory (-k): the limit of locked memory is {limit} bytes, {wanted} are needed"
+        ));
+    }
     let locked = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
     locked.err().map(|e| {
         format!(
@@ -168,6 +176,28 @@ pub fn drop_privileges(user: &str) -> Result<(), ProcessError> {
 /// Real and effective user, real and effective group.
 fn identity() -> (Uid, Uid, Gid, Gid) {
     (unistd::getuid(), unistd::geteuid(), unistd::getgid(), unistd::getegid())
+}
+
+/// Makes sure that `user` exists, so that a wrong name is told before the daemon goes to the background.
+///
+/// # Errors
+/// Exit code 67 if there is no such user.
+pub fn check_user(user: &str) -> Result<(), ProcessError> {
+    if unistd::geteuid().is_root() { account(user).map(drop) } else { Ok(()) }
+}
+
+/// Makes sure that a pid file can be written at `path`, for the same reason. Leaves nothing behind.
+///
+/// # Errors
+/// Exit code 71 if it cannot.
+pub fn check_pid_file(path: &Path) -> Result<(), ProcessError> {
+    let mut beside = OsString::from(path);
+    beside.push(".check");
+    let created = match fs::remove_file(&beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => File::create_new(&beside).map(drop).and_then(|()| fs::remove_file(&beside)),
+    };
+    created.map_err(|e| ProcessError::system(format!("cannot write the pid file {path:?} (-P)"), e))
 }
 
 fn account(user: &str) -> Result<User, ProcessError> {
@@ -317,7 +347,7 @@ mod tests {
             "mode" => child_binds_with_a_mode(),
             "background" => child_goes_to_the_background(false, 0),
             "background with core dumps and -v" => child_goes_to_the_background(true, 1),
-            "lock" => assert_eq!(lock_memory().filter(|text| text.contains('\n')), None),
+            "lock" => assert_eq!(lock_memory(64 << 20).filter(|text| text.contains('\n')), None),
             other => panic!("{other}"),
         }
         println!("done: {act}");
