@@ -70,6 +70,9 @@ impl fmt::Debug for Step {
     }
 }
 
+/// No daemon comes to give this unique out; small numbers are the first to be given.
+const UNIQUE_OF_NOTHING: u64 = u64::MAX >> 1;
+
 /// A daemon together with the uniques seen from it, per key, in order of appearance.
 struct Side {
     server: Server,
@@ -238,12 +241,12 @@ impl Side {
         self.uniques.clear();
     }
 
-    /// The unique of a key now; 1, which is never given out, if it is absent.
+    /// The unique of a key now; one that is never given out if it is absent.
     fn unique(&self, client: &mut Client, key: &str) -> u64 {
         let reply = client.ask(format!("gets {key}\r\n"));
         let line = reply.split(|byte| *byte == b'\r').next().unwrap_or_default();
         let word = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-        std::str::from_utf8(word).ok().and_then(|word| word.parse().ok()).unwrap_or(1)
+        std::str::from_utf8(word).ok().and_then(|word| word.parse().ok()).unwrap_or(UNIQUE_OF_NOTHING)
     }
 
     fn bytes_of(&self, steps: &[Step]) -> Vec<u8> {
