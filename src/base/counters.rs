@@ -16,11 +16,6 @@ impl Counter {
         self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
-    /// Sets the count, for figures that are not sums. Only the owning thread may call it.
-    pub fn set(&self, n: u64) {
-        self.0.store(n, Ordering::Relaxed);
-    }
-
     /// The count so far.
     pub fn read(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -1,5 +1,5 @@
 //! What to evict, demote or hand on: decisions only, as pure functions from numbers to a verdict.
-//! `partition` gathers the numbers and carries the verdicts out.
+//! `eviction` gathers the numbers and carries the verdicts out.
 
 /// How the items of a class are spread over its segments; memcached's `hot_lru_pct` and `warm_lru_pct`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

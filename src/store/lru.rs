@@ -1,6 +1,6 @@
 //! The segmented LRU of each slab class: four doubly linked lists of chunks, newest first.
 //!
-//! Lists and links only; which item moves where is decided in `housekeeping` and done by `partition`.
+//! Lists and links only; which item moves where is decided in `housekeeping` and done in `eviction`.
 
 use super::item::{ChunkId, Segment};
 use super::slab::Slab;

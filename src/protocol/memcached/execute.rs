@@ -2,10 +2,10 @@
 
 use crate::base::clock::{Deadline, Now, Seconds};
 use crate::protocol::output::Output;
-use crate::store::{Arithmetic, Direction, ItemView, ReserveError, StoreMode, StoreOutcome, StoreRequest};
+use crate::store::{Arithmetic, Direction, ItemView, ReserveError, StoreOutcome, StoreRequest};
 
 use super::reply;
-use super::request::{Request, Retrieval, StoreVerb};
+use super::request::{Request, Retrieval};
 use super::session::{Expecting, Next, Session, Step, Turn};
 use super::stats;
 
@@ -36,19 +36,6 @@ pub(super) fn line_of(outcome: StoreOutcome) -> &'static [u8] {
         StoreOutcome::NotFound => reply::NOT_FOUND,
         StoreOutcome::TooLarge => reply::TOO_LARGE,
         StoreOutcome::OutOfMemory => reply::NO_MEMORY_TO_STORE,
-    }
-}
-
-impl StoreVerb {
-    fn mode(self) -> StoreMode {
-        match self {
-            StoreVerb::Set => StoreMode::Set,
-            StoreVerb::Add => StoreMode::Add,
-            StoreVerb::Replace => StoreMode::Replace,
-            StoreVerb::Append => StoreMode::Append,
-            StoreVerb::Prepend => StoreMode::Prepend,
-            StoreVerb::Cas(unique) => StoreMode::Cas(unique),
-        }
     }
 }
 
@@ -108,16 +95,10 @@ impl Session {
             Request::Retrieve { retrieval, keys_at } => {
                 return self.retrieve(retrieval, keys_at, input, turn);
             }
-            Request::Store { verb, key, client_flags, exptime, value_bytes, noreply } => {
+            Request::Store { mode, key, client_flags, exptime, value_bytes, noreply } => {
                 let deadline = deadline(exptime, turn.now);
                 let key = turn.daemon.store.key(key);
-                let request = StoreRequest {
-                    key,
-                    mode: verb.mode(),
-                    client_flags,
-                    deadline,
-                    value: &input[line_end..],
-                };
+                let request = StoreRequest { key, mode, client_flags, deadline, value: &input[line_end..] };
                 return self.store(request, value_bytes, noreply, line_end, turn);
             }
             Request::Arithmetic { direction, key, delta, noreply } => {

@@ -5,8 +5,8 @@
 
 use super::number;
 use super::reply;
-use super::request::{Request, Retrieval, StoreVerb};
-use crate::store::{Direction, KEY_BYTES_MAX};
+use super::request::{Request, Retrieval};
+use crate::store::{Direction, KEY_BYTES_MAX, StoreMode};
 
 /// Most tokens of a line that count; what follows is not looked at. Lists of keys are read apart.
 const TOKENS_MAX: usize = 23;
@@ -75,15 +75,15 @@ pub fn line(line: &[u8], line_bytes: usize) -> Request<'_> {
     let (name, rest) = line.split_at(end);
     match name {
         b"get" => retrieve(false, line, rest),
-        b"set" => store(StoreVerb::Set, line),
+        b"set" => store(StoreMode::Set, line),
         b"gets" => retrieve(true, line, rest),
         b"gat" => touch_and_retrieve(false, line, rest),
         b"gats" => touch_and_retrieve(true, line, rest),
-        b"add" => store(StoreVerb::Add, line),
-        b"replace" => store(StoreVerb::Replace, line),
-        b"append" => store(StoreVerb::Append, line),
-        b"prepend" => store(StoreVerb::Prepend, line),
-        b"cas" => store(StoreVerb::Cas(0), line),
+        b"add" => store(StoreMode::Add, line),
+        b"replace" => store(StoreMode::Replace, line),
+        b"append" => store(StoreMode::Append, line),
+        b"prepend" => store(StoreMode::Prepend, line),
+        b"cas" => store(StoreMode::Cas(0), line),
         b"incr" => arithmetic(Direction::Incr, line),
         b"decr" => arithmetic(Direction::Decr, line),
         b"delete" => delete(line),
@@ -147,22 +147,22 @@ fn touch_and_retrieve<'a>(with_cas: bool, line: &'a [u8], rest: &'a [u8]) -> Req
 ///
 /// As long as the length cannot be read, nobody knows what follows, so nothing is skipped and the error
 /// is sent even under noreply. Any later error skips the announced value.
-fn store(verb: StoreVerb, line: &[u8]) -> Request<'_> {
+fn store(mode: StoreMode, line: &[u8]) -> Request<'_> {
     let tokens = Tokens::of(line);
     let value_bytes = tokens.get(4).and_then(number::value_bytes);
     let (Some(key), Some(value_bytes)) = (tokens.get(1), value_bytes) else {
         return refuse(reply::BAD_FORMAT, false);
     };
     let noreply = tokens.ends_in_noreply();
-    let unique = match verb {
-        StoreVerb::Cas(_) => tokens.get(5).and_then(number::strict_u64).map(StoreVerb::Cas),
-        verb => Some(verb),
+    let mode = match mode {
+        StoreMode::Cas(_) => tokens.get(5).and_then(number::strict_u64).map(StoreMode::Cas),
+        mode => Some(mode),
     };
     let client_flags = tokens.get(2).and_then(number::client_flags);
     let exptime = tokens.get(3).and_then(number::exptime);
-    match (client_flags, exptime, unique) {
-        (Some(client_flags), Some(exptime), Some(verb)) if is_key(key) => {
-            Request::Store { verb, key, client_flags, exptime, value_bytes, noreply }
+    match (client_flags, exptime, mode) {
+        (Some(client_flags), Some(exptime), Some(mode)) if is_key(key) => {
+            Request::Store { mode, key, client_flags, exptime, value_bytes, noreply }
         }
         _ => Request::Refused { reply: (!noreply).then_some(reply::BAD_FORMAT), skip: value_bytes + 2 },
     }
@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn set(key: &[u8], value_bytes: usize, noreply: bool) -> Request<'_> {
-        Request::Store { verb: StoreVerb::Set, key, client_flags: 5, exptime: 9, value_bytes, noreply }
+        Request::Store { mode: StoreMode::Set, key, client_flags: 5, exptime: 9, value_bytes, noreply }
     }
 
     #[test]
@@ -290,7 +290,7 @@ mod tests {
     #[test]
     fn cas_reads_its_unique() {
         let cas = Request::Store {
-            verb: StoreVerb::Cas(77),
+            mode: StoreMode::Cas(77),
             key: b"k",
             client_flags: 0,
             exptime: 0,

@@ -1,18 +1,6 @@
 //! What one command line asks for. Keys and other text borrow from the line.
 
-use crate::store::Direction;
-
-/// The storage commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreVerb {
-    Set,
-    Add,
-    Replace,
-    Append,
-    Prepend,
-    /// With the CAS unique to compare with.
-    Cas(u64),
-}
+use crate::store::{Direction, StoreMode};
 
 /// What the commands of the get family have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +21,7 @@ pub enum Request<'a> {
     },
     /// set, add, replace, append, prepend, cas; the value follows the line.
     Store {
-        verb: StoreVerb,
+        mode: StoreMode,
         key: &'a [u8],
         client_flags: u32,
         exptime: i64,
