@@ -516,8 +516,7 @@ impl Store {
     /// more items are over by then, and fewer visits do.
     pub fn upkeep(&self, worker: usize, now: Seconds) -> bool {
         let round = &self.rounds[worker];
-        let own = self.partitions.iter().skip(worker).step_by(self.workers);
-        let own: usize = own.len();
+        let own = self.partitions.len().saturating_sub(worker).div_ceil(self.workers);
         let mut pages_left = UPKEEP_PAGES_MAX;
         let mut is_index_left = false;
         for _ in 0..own {
@@ -525,7 +524,7 @@ impl Store {
             let partition = &self.partitions[worker + at * self.workers];
             is_index_left |= self.borrow_partition(partition, now).tend_index();
             self.give_up_excess(partition, &mut pages_left, now);
-            let due = Seconds(now.0 - round.lag.load(Relaxed));
+            let due = Seconds(now.0.saturating_sub(round.lag.load(Relaxed)));
             // The lock is taken anew for each page, so that requests get in between.
             while pages_left > 0 && self.borrow_partition(partition, now).reclaim_expired_page(due, now) {
                 pages_left -= 1;
