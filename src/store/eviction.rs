@@ -141,7 +141,7 @@ impl Partition {
             let Some(id) = self.coldest(class) else { return false };
             let item = self.slab.item(id);
             let heat = item.heat();
-            match housekeeping::fate(item.deadline().has_passed(now), heat, looks_left) {
+            match housekeeping::fate(self.slab.deadline(id).has_passed(now), heat, looks_left) {
                 Fate::Spare => {
                     self.slab.item_mut(id).set_heat(heat - 1);
                     self.lru[class].shift(&mut self.slab, id, Segment::Warm);
@@ -165,7 +165,7 @@ impl Partition {
     fn reclaim_expired(&mut self, class: ClassId, now: Seconds) -> bool {
         for segment in Segment::ALL {
             let oldest = self.lru[class.index()].list(segment).oldest;
-            if oldest.is_some() && self.slab.item(oldest).deadline().has_passed(now) {
+            if oldest.is_some() && self.slab.deadline(oldest).has_passed(now) {
                 self.class_figures[class.index()].reclaimed += 1;
                 self.remove_expired(oldest, self.hash_of(oldest));
                 return true;
@@ -235,17 +235,17 @@ impl Partition {
     }
 
     fn count_eviction(&mut self, id: ChunkId, now: Seconds) {
-        let item = self.slab.item(id);
+        let (item, deadline) = (self.slab.item(id), self.slab.deadline(id));
         let class = usize::from(item.class());
         let is_unfetched = u64::from(!item.has(state::FETCHED));
         let figures = &mut self.class_figures[class];
-        if item.deadline().has_passed(now) {
+        if deadline.has_passed(now) {
             figures.reclaimed += 1;
             figures.expired_unfetched += is_unfetched;
             return;
         }
         figures.evicted += 1;
-        figures.evicted_nonzero += u64::from(item.deadline() != Deadline::NEVER);
+        figures.evicted_nonzero += u64::from(deadline != Deadline::NEVER);
         figures.evicted_unfetched += is_unfetched;
         figures.evicted_active += u64::from(item.heat() > 0);
         self.evicted_time[class] = item.idle_seconds(now);
@@ -292,11 +292,11 @@ impl Partition {
     /// Moves an item that was hit lately out of a page that is going, to a free chunk of its class or to
     /// that of a colder item. `false` if it is not worth that or there is no place.
     fn rescue(&mut self, id: ChunkId, page: u32, now: Seconds) -> bool {
-        let item = self.slab.item(id);
-        if item.heat() == 0 || item.deadline().has_passed(now) {
+        let (item, deadline) = (self.slab.item(id), self.slab.deadline(id));
+        if item.heat() == 0 || deadline.has_passed(now) {
             return false;
         }
-        let (lru_class, deadline) = (usize::from(item.class()), item.deadline());
+        let lru_class = usize::from(item.class());
         let class = self.slab.class_of(id);
         let free = self.slab.take_chunk(class).or_else(|| {
             let colder = self.coldest(class.index())?;
@@ -309,7 +309,7 @@ impl Partition {
         let Some(to) = free else { return false };
         let hash = self.hash_of(id);
         self.slab.copy_chunk(id, to);
-        self.slab.note_deadline(to, deadline);
+        self.set_deadline(to, deadline);
         self.lru[lru_class].replace(&mut self.slab, id, to);
         let replaced = self.index.replace(hash, id, to);
         debug_assert!(replaced, "a linked item is in the index");
@@ -333,22 +333,23 @@ impl Partition {
             }
         }
         self.figures.slabs_moved += 1;
-        Release::Page(self.slab.remove_page(page))
+        Release::Page(self.remove_page(page))
     }
 
     /// Takes the expired items of one page away, of those where an item was over at `due`, which is now or
     /// a little earlier. `false` if there is none.
     pub fn reclaim_expired_page(&mut self, due: Seconds, now: Seconds) -> bool {
         let Some(page) = self.slab.next_page_due(due) else { return false };
-        for id in self.slab.chunks(page) {
-            // The page goes with its last item.
-            if !self.slab.has_page(page) {
-                return true;
-            }
+        let mut from = 0;
+        // The page may go with its last item; there is nothing to be found in it then.
+        while let Some((chunk, id)) = self.slab.next_passed(page, from, now) {
+            from = chunk + 1;
             let item = self.slab.item(id);
-            if item.has(state::LINKED) && item.deadline().has_passed(now) {
+            if item.has(state::LINKED) {
                 self.class_figures[usize::from(item.class())].crawler_reclaimed += 1;
                 self.remove_expired(id, self.hash_of(id));
+            } else {
+                self.slab.set_deadline(id, Deadline::NEVER);
             }
         }
         if self.slab.has_page(page) {
@@ -367,7 +368,8 @@ impl Partition {
         let pages: Vec<u32> = self.slab.pages(None).collect();
         for page in pages {
             if self.slab.is_movable(page) {
-                shared.budget.give_back(self.slab.remove_page(page));
+                let bytes = self.remove_page(page);
+                shared.budget.give_back(bytes);
                 continue;
             }
             for id in self.slab.chunks(page) {

@@ -1,49 +1,62 @@
 //! How an item lies in its chunk.
 //!
 //! ```text
-//! byte  0       8        12      16         20        23      24                28       29      30
-//!       | cas   | older  | newer | deadline | accessed| state | segment, length | key    | heat, | ...
-//!       | u64   | u32    | u32   | u32      | u24     | u8    | 2 + 30 bits     | length | class |
+//! byte  0       8        12      16         19      20       22      23      24
+//!       | cas   | older  | newer | accessed | state | length | key    | heat, | ...
+//!       | u64   | u32    | u32   | u24      | u8    | u16    | length | class |
 //!
-//!       ... [client flags u32, only if not 0] key [large value u32, only if large] value
+//!       ... [client flags u32, only if not 0] key [blocks u32, value length u32, only if large] value
 //! ```
 //!
 //! Numbers are little endian. All of it is bytes in a page: reading and writing needs no `unsafe`, and
-//! nothing is aligned. A chunk whose key length is 0 holds no item.
+//! nothing is aligned. A chunk whose key length is 0 holds no item. When an item ends is not written here
+//! but beside the page ([`super::slab`]): most caches' items have either all a deadline or none.
 
-use crate::base::clock::{Deadline, Seconds};
+use crate::base::clock::Seconds;
 
 /// Bytes before the client flags.
-pub const HEADER_BYTES: usize = 30;
+pub const HEADER_BYTES: usize = 24;
 /// Bytes of client flags, where an item has any.
 const CLIENT_FLAGS_BYTES: usize = 4;
-/// Bytes of the reference to the blocks of a large value.
-const LARGE_REF_BYTES: usize = 4;
+/// Bytes that tell of a large value where its blocks are and how long it is.
+const LARGE_REF_BYTES: usize = 8;
 /// Longest key in bytes (the protocol's limit).
 pub const KEY_BYTES_MAX: usize = 250;
-/// Longest value in bytes that the header can tell.
-pub const VALUE_BYTES_MAX: usize = (1 << LENGTH_BITS) - 1;
+/// Longest value in bytes: as much as the largest `-I` allows.
+pub const VALUE_BYTES_MAX: usize = 1 << 30;
 
-const LENGTH_BITS: u32 = 30;
 /// `accessed` keeps 24 bits of seconds: an idle time is exact up to 194 days.
 const ACCESSED_MASK: u32 = (1 << 24) - 1;
 
 const CAS: usize = 0;
-const OLDER: usize = 8;
-const NEWER: usize = 12;
-const DEADLINE: usize = 16;
-const ACCESSED: usize = 20;
-const STATE: usize = 23;
-const LENGTH: usize = 24;
-const KEY_LENGTH: usize = 28;
-const CLASS: usize = 29;
+const OLDER: usize = CAS + size_of::<u64>();
+const NEWER: usize = OLDER + size_of::<ChunkId>();
+const ACCESSED: usize = NEWER + size_of::<ChunkId>();
+const ACCESSED_BYTES: usize = 3;
+const STATE: usize = ACCESSED + ACCESSED_BYTES;
+const LENGTH: usize = STATE + 1;
+const KEY_LENGTH: usize = LENGTH + size_of::<u16>();
+const CLASS: usize = KEY_LENGTH + 1;
 /// The class takes six bits of its byte, the heat the other two.
 const HEAT_SHIFT: u32 = 6;
 const CLASS_MASK: u8 = (1 << HEAT_SHIFT) - 1;
 /// Greatest heat.
 pub const HEAT_MAX: u8 = u8::MAX >> HEAT_SHIFT;
+/// The segment takes two bits of the state byte, above the marks.
+const SEGMENT_SHIFT: u32 = 5;
+const SEGMENT_MASK: u8 = 0b11 << SEGMENT_SHIFT;
 
-const _: () = assert!(CLASS + 1 == HEADER_BYTES && KEY_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(CLASS + 1 == HEADER_BYTES, "the fields fill the header");
+const _: () = assert!(ACCESSED_MASK >> (8 * ACCESSED_BYTES) == 0);
+const _: () = assert!(KEY_BYTES_MAX <= u8::MAX as usize);
+const _: () = assert!(super::slab::CLASSES_MAX <= CLASS_MASK as usize, "one more is for large items");
+const _: () = assert!(Segment::ALL.len() <= (SEGMENT_MASK >> SEGMENT_SHIFT) as usize + 1);
+const _: () = assert!(state::ALL & SEGMENT_MASK == 0, "marks and segment share a byte");
+const _: () = assert!(
+    super::PAGE_BYTES_MAX - HEADER_BYTES - 1 <= u16::MAX as usize,
+    "the longest value that is not large has a length of 16 bits"
+);
+const _: () = assert!(VALUE_BYTES_MAX <= u32::MAX as usize, "a large value has a length of 32 bits");
 
 /// Marks in the state byte.
 pub mod state {
@@ -57,6 +70,8 @@ pub mod state {
     pub const LARGE: u8 = 8;
     /// The index points to the item. A chunk with a key and without this mark is reserved.
     pub const LINKED: u8 = 16;
+    /// Every mark.
+    pub const ALL: u8 = FETCHED | ACTIVE | CLIENT_FLAGS | LARGE | LINKED;
 }
 
 /// Names a chunk within its partition: its distance from the first page, in units of 8 bytes.
@@ -96,6 +111,10 @@ fn read_u32(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
+fn read_u16(bytes: &[u8], at: usize) -> u16 {
+    u16::from_le_bytes([bytes[at], bytes[at + 1]])
+}
+
 fn write_u32(bytes: &mut [u8], at: usize, value: u32) {
     bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
 }
@@ -109,8 +128,6 @@ pub struct Shape {
     pub client_flags: u32,
     /// Bytes of the value, at most [`VALUE_BYTES_MAX`].
     pub value_bytes: usize,
-    /// When it ends.
-    pub deadline: Deadline,
 }
 
 impl Shape {
@@ -171,10 +188,6 @@ impl<'a> Item<'a> {
         ChunkId(read_u32(self.0, NEWER))
     }
 
-    pub fn deadline(self) -> Deadline {
-        Deadline(read_u32(self.0, DEADLINE))
-    }
-
     /// Seconds since the item was stored or last counted as accessed.
     pub fn idle_seconds(self, now: Seconds) -> u32 {
         now.0.wrapping_sub(read_u32(self.0, ACCESSED)) & ACCESSED_MASK
@@ -189,7 +202,7 @@ impl<'a> Item<'a> {
     }
 
     pub fn segment(self) -> Segment {
-        Segment::ALL[(read_u32(self.0, LENGTH) >> LENGTH_BITS) as usize]
+        Segment::ALL[usize::from((self.state() & SEGMENT_MASK) >> SEGMENT_SHIFT)]
     }
 
     /// The class whose LRU the item is in.
@@ -208,7 +221,11 @@ impl<'a> Item<'a> {
 
     /// Bytes of the whole value, wherever it lies.
     pub fn value_bytes(self) -> usize {
-        (read_u32(self.0, LENGTH) & ((1 << LENGTH_BITS) - 1)) as usize
+        if self.has(state::LARGE) {
+            read_u32(self.0, self.key_at() + self.key_bytes() + size_of::<u32>()) as usize
+        } else {
+            usize::from(read_u16(self.0, LENGTH))
+        }
     }
 
     fn key_at(self) -> usize {
@@ -268,8 +285,6 @@ impl<'a> ItemMut<'a> {
         self.0[..HEADER_BYTES].fill(0);
         write_u32(self.0, OLDER, ChunkId::NONE.0);
         write_u32(self.0, NEWER, ChunkId::NONE.0);
-        write_u32(self.0, DEADLINE, shape.deadline.0);
-        write_u32(self.0, LENGTH, shape.value_bytes as u32);
         self.0[KEY_LENGTH] = key.len() as u8;
         self.0[CLASS] = class;
         let mut at = HEADER_BYTES;
@@ -279,8 +294,13 @@ impl<'a> ItemMut<'a> {
             at += CLIENT_FLAGS_BYTES;
         }
         self.0[at..at + key.len()].copy_from_slice(key);
+        at += key.len();
         if is_large {
             self.0[STATE] |= state::LARGE;
+            write_u32(self.0, at, 0);
+            write_u32(self.0, at + size_of::<u32>(), shape.value_bytes as u32);
+        } else {
+            self.0[LENGTH..LENGTH + 2].copy_from_slice(&(shape.value_bytes as u16).to_le_bytes());
         }
     }
 
@@ -309,17 +329,12 @@ impl<'a> ItemMut<'a> {
         write_u32(self.0, NEWER, id.0);
     }
 
-    pub fn set_deadline(&mut self, deadline: Deadline) {
-        write_u32(self.0, DEADLINE, deadline.0);
-    }
-
     pub fn set_accessed(&mut self, now: Seconds) {
-        self.0[ACCESSED..ACCESSED + 3].copy_from_slice(&now.0.to_le_bytes()[..3]);
+        self.0[ACCESSED..STATE].copy_from_slice(&now.0.to_le_bytes()[..ACCESSED_BYTES]);
     }
 
     pub fn set_segment(&mut self, segment: Segment) {
-        let length = read_u32(self.0, LENGTH) & ((1 << LENGTH_BITS) - 1);
-        write_u32(self.0, LENGTH, length | (segment as u32) << LENGTH_BITS);
+        self.0[STATE] = self.0[STATE] & !SEGMENT_MASK | (segment as u8) << SEGMENT_SHIFT;
     }
 
     pub fn set_heat(&mut self, heat: u8) {
@@ -343,7 +358,7 @@ mod tests {
     use super::*;
 
     fn shape(key: &[u8], client_flags: u32, value_bytes: usize) -> Shape {
-        Shape { key_bytes: key.len(), client_flags, value_bytes, deadline: Deadline(77) }
+        Shape { key_bytes: key.len(), client_flags, value_bytes }
     }
 
     #[test]
@@ -367,7 +382,7 @@ mod tests {
                 let item = Item::new(&chunk);
                 assert_eq!((item.key(), item.tail(9)), (&b"a key"[..], &b"the value"[..]));
                 assert_eq!((item.client_flags(), item.large()), (client_flags, large));
-                assert_eq!((item.cas(), item.deadline()), (u64::MAX - 1, Deadline(77)));
+                assert_eq!(item.cas(), u64::MAX - 1);
                 assert_eq!((item.older(), item.newer()), (ChunkId(1), ChunkId(2)));
                 assert_eq!(item.idle_seconds(Seconds(0x0200_0000)), 16, "across the wrap of 24 bits");
                 assert_eq!((item.segment(), item.class(), item.value_bytes()), (Segment::Temp, 63, 9));
@@ -381,12 +396,12 @@ mod tests {
     fn a_value_is_split_only_where_it_must_be() {
         let page = 16384;
         let place = |value| shape(b"k", 0, value).placement(page, page);
-        assert_eq!(place(100), Placement { chunk_bytes: 131, block_bytes: 0, tail_bytes: 100 });
+        assert_eq!(place(100), Placement { chunk_bytes: 125, block_bytes: 0, tail_bytes: 100 });
         let most = page - HEADER_BYTES - 1;
         assert_eq!(place(most).block_bytes, 0);
-        assert_eq!(place(page + 10), Placement { chunk_bytes: 45, block_bytes: page, tail_bytes: 10 });
-        assert_eq!(place(2 * page), Placement { chunk_bytes: 35, block_bytes: 2 * page, tail_bytes: 0 });
+        assert_eq!(place(page + 10), Placement { chunk_bytes: 43, block_bytes: page, tail_bytes: 10 });
+        assert_eq!(place(2 * page), Placement { chunk_bytes: 33, block_bytes: 2 * page, tail_bytes: 0 });
         let long_tail = page + page / 2 + 1;
-        assert_eq!(place(long_tail), Placement { chunk_bytes: 35, block_bytes: long_tail, tail_bytes: 0 });
+        assert_eq!(place(long_tail), Placement { chunk_bytes: 33, block_bytes: long_tail, tail_bytes: 0 });
     }
 }

@@ -135,7 +135,6 @@ impl Lru {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::clock::Deadline;
     use crate::store::item::Shape;
     use crate::store::slab::{ChunkSizes, ClassId};
     use proptest::prelude::*;
@@ -147,7 +146,7 @@ mod tests {
             let sizes = ChunkSizes::new(16384, None, None);
             let mut slab = Slab::new(&sizes, 16384);
             slab.add_page(ClassId(0), vec![0; 16384].into());
-            let shape = Shape { key_bytes: 1, client_flags: 0, value_bytes: 0, deadline: Deadline::NEVER };
+            let shape = Shape { key_bytes: 1, client_flags: 0, value_bytes: 0 };
             let ids: Vec<ChunkId> = (0..40).map(|_| {
                 let id = slab.take_chunk(ClassId(0)).unwrap();
                 slab.item_mut(id).lay_out(&shape, b"k", 0, false);

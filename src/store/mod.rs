@@ -6,6 +6,7 @@
 //! At most one partition is locked at a time, and never across a system call.
 
 mod budget;
+mod deadlines;
 mod eviction;
 mod figures;
 mod ghosts;
@@ -347,8 +348,7 @@ impl Store {
         value_bytes: usize,
         now: Seconds,
     ) {
-        let shape =
-            Shape { key_bytes: key.bytes.len(), client_flags, value_bytes, deadline: Deadline::NEVER };
+        let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes };
         let mut partition = self.borrow(key.hash, now);
         partition.count_no_memory(&shape);
         if mode == StoreMode::Set {
@@ -368,15 +368,8 @@ impl Store {
     }
 
     /// Sets memory aside for an item that is to be written piece by piece.
-    fn draft(
-        &self,
-        key: &Key,
-        client_flags: u32,
-        deadline: Deadline,
-        value_bytes: usize,
-        now: Seconds,
-    ) -> Option<Draft> {
-        let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes, deadline };
+    fn draft(&self, key: &Key, client_flags: u32, value_bytes: usize, now: Seconds) -> Option<Draft> {
+        let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes };
         let budget = &self.shared.budget;
         let placement = shape.placement(budget.page_bytes(), budget.page_bytes());
         // Blocks are taken as the bytes arrive: who only announces a large value must not evict others.

@@ -130,6 +130,8 @@ pub(super) struct Partition {
     stores: u64,
     /// The delayed flush that was last carried out here.
     pub flushed_at: u32,
+    /// Pages that the budget is charged for the tables of deadlines.
+    pub deadline_pages: usize,
 }
 
 impl Partition {
@@ -150,6 +152,7 @@ impl Partition {
             figures: PartitionFigures::default(),
             stores: 0,
             flushed_at: 0,
+            deadline_pages: 0,
             shared,
         }
     }
@@ -168,7 +171,7 @@ impl Partition {
     pub fn lookup(&mut self, key: &Key, now: Seconds) -> Option<ChunkId> {
         let slab = &self.slab;
         let id = self.index.find(key.hash, |id| slab.item(id).key() == key.bytes)?;
-        if self.slab.item(id).deadline().has_passed(now) {
+        if self.slab.deadline(id).has_passed(now) {
             self.figures.get_expired += 1;
             self.remove_expired(id, key.hash);
             return None;
@@ -213,7 +216,36 @@ impl Partition {
         let page = self.slab.page_of(id);
         self.slab.free_chunk(id);
         if self.slab.is_empty(page) {
-            self.shared.budget.give_back(self.slab.remove_page(page));
+            let bytes = self.remove_page(page);
+            self.shared.budget.give_back(bytes);
+        }
+    }
+
+    /// Takes a page out of the slab, which stays charged to the budget.
+    pub fn remove_page(&mut self, page: u32) -> PageBytes {
+        let bytes = self.slab.remove_page(page);
+        self.charge_deadlines();
+        bytes
+    }
+
+    /// Gives a linked item a deadline.
+    #[inline]
+    pub fn set_deadline(&mut self, id: ChunkId, deadline: Deadline) {
+        if self.slab.set_deadline(id, deadline) {
+            self.charge_deadlines();
+        }
+    }
+
+    /// Brings what the budget is charged for deadlines up to date.
+    fn charge_deadlines(&mut self) {
+        let pages = self.slab.deadline_bytes().div_ceil(self.slab.page_bytes());
+        while self.deadline_pages < pages {
+            self.shared.budget.charge();
+            self.deadline_pages += 1;
+        }
+        while self.deadline_pages > pages {
+            self.shared.budget.discharge();
+            self.deadline_pages -= 1;
         }
     }
 
@@ -281,8 +313,7 @@ impl Partition {
         self.mark_hit(id, now);
         let class = self.count_segment_hit(id);
         self.class_figures[class].touch_hits += 1;
-        self.slab.item_mut(id).set_deadline(deadline);
-        self.slab.note_deadline(id, deadline);
+        self.set_deadline(id, deadline);
         Some(self.view(id))
     }
 
@@ -369,9 +400,9 @@ impl Partition {
         let mut live = Segment::ALL
             .into_iter()
             .flat_map(|segment| self.lru[class].newest_first(&self.slab, segment))
-            .map(|id| self.slab.item(id))
-            .filter(|item| !item.deadline().has_passed(now));
-        live.all(|item| show(item.key(), item.value_bytes(), item.deadline()))
+            .map(|id| (self.slab.item(id), self.slab.deadline(id)))
+            .filter(|(_, deadline)| !deadline.has_passed(now));
+        live.all(|(item, deadline)| show(item.key(), item.value_bytes(), deadline))
     }
 
     /// Adds this partition's state to `sum`, whose classes are all there.

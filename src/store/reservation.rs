@@ -69,7 +69,7 @@ impl Store {
         let place = if matches!(mode, StoreMode::Append | StoreMode::Prepend) {
             Place::Addition(Blocks::new(Vec::new(), value_bytes, self.shared.budget.clone()))
         } else {
-            match self.draft(&key, client_flags, deadline, value_bytes, now) {
+            match self.draft(&key, client_flags, value_bytes, now) {
                 Some(draft) => Place::Draft(Some(draft)),
                 None => {
                     self.refuse_no_memory(&key, mode, client_flags, value_bytes, now);
@@ -144,7 +144,10 @@ impl Reservation {
         let key = Key { bytes: &self.key, hash: self.hash };
         match &mut self.place {
             Place::Draft(draft) => match draft.take() {
-                Some(draft) => self.store.borrow(self.hash, now).commit(&key, self.mode, draft, now),
+                Some(draft) => {
+                    let mut partition = self.store.borrow(self.hash, now);
+                    partition.commit(&key, self.mode, self.deadline, draft, now)
+                }
                 None => StoreOutcome::NotStored,
             },
             Place::Addition(blocks) => {

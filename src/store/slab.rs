@@ -6,7 +6,8 @@
 //! What lies in a chunk is none of this module's business, but for the free-list link that it keeps there.
 
 use super::budget::PageBytes;
-use super::item::{ChunkId, HEADER_BYTES, Item, ItemMut, state};
+use super::deadlines::Deadlines;
+use super::item::{ChunkId, HEADER_BYTES, Item, ItemMut};
 use crate::base::clock::{Deadline, Seconds};
 
 /// Names a slab class: its index in the table of chunk sizes. Clients see it plus one, as in memcached.
@@ -24,9 +25,12 @@ impl ClassId {
 pub const CLASSES_MAX: usize = 62;
 /// Every chunk size is a multiple of this, and chunk ids count in it.
 const CHUNK_ALIGN: usize = 8;
-/// Chunk of the smallest class where `-n` is not given: a header, a key of 16 bytes and two more.
-const CHUNK_BYTES_MIN: usize = 48;
+/// Chunk of the smallest class where `-n` is not given: a header and 16 bytes for key and value.
+const CHUNK_BYTES_MIN: usize = 40;
 const NO_PAGE: u32 = u32::MAX;
+/// Bits that hold the number of chunk id units in a page.
+const PAGE_UNITS_BITS: u32 = (super::PAGE_BYTES_MAX / CHUNK_ALIGN).ilog2() + 1;
+const _: () = assert!(2 * PAGE_UNITS_BITS < u32::BITS);
 
 /// The chunk sizes of all slab classes, smallest first; the largest is a whole page.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,6 +108,9 @@ fn align_up(bytes: usize) -> usize {
 /// One page and what is known of its chunks.
 struct Page {
     bytes: PageBytes,
+    deadlines: Deadlines,
+    /// Finds the number of a chunk, see [`Page::chunk`].
+    reciprocal: u32,
     class: ClassId,
     /// Chunks that hold an item or are reserved.
     used: u32,
@@ -118,6 +125,15 @@ struct Page {
     next: u32,
     /// It is in no such list, although it has free chunks, since it is going to be removed.
     is_sealed: bool,
+}
+
+impl Page {
+    /// The number of the chunk that begins `units` chunk id units into the page: division by the chunk's
+    /// size as a multiplication, exact for what has at most [`PAGE_UNITS_BITS`] bits.
+    #[inline]
+    fn chunk(&self, units: u32) -> usize {
+        ((u64::from(units) * u64::from(self.reciprocal)) >> (2 * PAGE_UNITS_BITS)) as usize
+    }
 }
 
 /// What a slab class has in this partition.
@@ -142,6 +158,8 @@ pub(super) struct Slab {
     earliest: Vec<u32>,
     /// Where the search for pages with expired items goes on.
     search_from: usize,
+    /// Bytes of all pages' tables of deadlines.
+    deadline_bytes: usize,
     vacant: Vec<u32>,
     classes: Vec<Class>,
 }
@@ -150,9 +168,10 @@ impl Slab {
     /// A slab without pages.
     ///
     /// # Panics
-    /// If `page_bytes` is not a power of two of at least 1 KiB.
+    /// If `page_bytes` is not a power of two from 1 KiB to [`super::PAGE_BYTES_MAX`].
     pub fn new(sizes: &ChunkSizes, page_bytes: usize) -> Slab {
-        assert!(page_bytes.is_power_of_two() && page_bytes >= 1024, "page of {page_bytes} bytes");
+        let is_legal = page_bytes.is_power_of_two() && (1024..=super::PAGE_BYTES_MAX).contains(&page_bytes);
+        assert!(is_legal, "page of {page_bytes} bytes");
         let class = |&chunk_bytes: &u32| Class {
             chunk_bytes,
             chunks_per_page: page_bytes as u32 / chunk_bytes,
@@ -166,6 +185,7 @@ impl Slab {
             pages: Vec::new(),
             earliest: Vec::new(),
             search_from: 0,
+            deadline_bytes: 0,
             vacant: Vec::new(),
             classes: sizes.0.iter().map(class).collect(),
         }
@@ -196,7 +216,7 @@ impl Slab {
 
     #[inline]
     fn offset(&self, id: ChunkId) -> usize {
-        (id.0 & ((1 << self.page_shift) - 1)) as usize * CHUNK_ALIGN
+        self.units(id) as usize * CHUNK_ALIGN
     }
 
     /// The item in a chunk.
@@ -282,8 +302,11 @@ impl Slab {
             (self.pages.len() - 1) as u32
         });
         self.earliest[number as usize] = u32::MAX;
+        let chunk_units = self.classes[class.index()].chunk_bytes / CHUNK_ALIGN as u32;
         self.pages[number as usize] = Some(Page {
             bytes,
+            deadlines: Deadlines::default(),
+            reciprocal: (1 << (2 * PAGE_UNITS_BITS)) / chunk_units + 1,
             class,
             used: 0,
             reserved: 0,
@@ -333,16 +356,49 @@ impl Slab {
         class.used_chunks -= page.used;
         self.vacant.push(number);
         self.earliest[number as usize] = u32::MAX;
+        self.deadline_bytes -= page.deadlines.bytes();
         page.bytes
     }
 
-    /// Takes note that an item has been given a deadline.
+    /// The units from the start of its page at which a chunk begins.
     #[inline]
-    pub fn note_deadline(&mut self, id: ChunkId, deadline: Deadline) {
+    fn units(&self, id: ChunkId) -> u32 {
+        id.0 & ((1 << self.page_shift) - 1)
+    }
+
+    /// When the linked item in a chunk ends.
+    #[inline]
+    pub fn deadline(&self, id: ChunkId) -> Deadline {
+        let page = self.page(self.page_of(id));
+        page.deadlines.get(page.chunk(self.units(id)))
+    }
+
+    /// Gives the item in a chunk a deadline. `true` if [`Self::deadline_bytes`] have changed.
+    #[inline]
+    pub fn set_deadline(&mut self, id: ChunkId, deadline: Deadline) -> bool {
+        let (number, units) = (self.page_of(id), self.units(id));
         if deadline != Deadline::NEVER {
-            let earliest = &mut self.earliest[(id.0 >> self.page_shift) as usize];
+            let earliest = &mut self.earliest[number as usize];
             *earliest = deadline.0.min(*earliest);
         }
+        let chunks = self.class(self.page(number).class).chunks_per_page;
+        let page = self.page_mut(number);
+        let bytes = page.deadlines.set(page.chunk(units), deadline, chunks as usize);
+        self.deadline_bytes += bytes;
+        bytes > 0
+    }
+
+    /// Bytes of the tables of deadlines, which lie beside the pages.
+    pub fn deadline_bytes(&self) -> usize {
+        self.deadline_bytes
+    }
+
+    /// The first chunk of a page, from the one numbered `from` on, whose deadline has passed, and its number.
+    pub fn next_passed(&self, number: u32, from: usize, now: Seconds) -> Option<(usize, ChunkId)> {
+        let page = self.pages[number as usize].as_ref()?;
+        let chunk = page.deadlines.next_passed(from, now)?;
+        let units = self.classes[page.class.index()].chunk_bytes / CHUNK_ALIGN as u32;
+        Some((chunk, ChunkId((number << self.page_shift) + chunk as u32 * units)))
     }
 
     /// The next page that may hold an item that is over at `now`, in a round over all pages.
@@ -359,9 +415,8 @@ impl Slab {
 
     /// Finds out anew when the first of a page's items ends.
     pub fn renew_earliest(&mut self, number: u32) {
-        let linked = self.chunks(number).map(|id| self.item(id)).filter(|item| item.has(state::LINKED));
-        let deadlines = linked.map(|item| item.deadline()).filter(|&deadline| deadline != Deadline::NEVER);
-        self.earliest[number as usize] = deadlines.map(|deadline| deadline.0).min().unwrap_or(u32::MAX);
+        let earliest = self.page(number).deadlines.earliest();
+        self.earliest[number as usize] = earliest.map_or(u32::MAX, |at| at.0);
     }
 
     /// Whether the page with this number is here.
@@ -451,8 +506,8 @@ impl Slab {
                     next = self.item(next).older();
                 }
                 assert_eq!(free + page.used, page.carved, "free chunks of page {number}");
-                for id in self.chunks(number).filter(|&id| self.item(id).has(state::LINKED)) {
-                    let deadline = self.item(id).deadline();
+                for id in self.chunks(number).filter(|&id| self.item(id).has(super::item::state::LINKED)) {
+                    let deadline = self.deadline(id);
                     let earliest = self.earliest[number as usize];
                     assert!(
                         deadline == Deadline::NEVER || earliest <= deadline.0,
@@ -472,6 +527,8 @@ impl Slab {
             }
             assert_eq!(open, 0, "open pages of class {index}");
         }
+        let tables = self.pages.iter().flatten().map(|page| page.deadlines.bytes());
+        assert_eq!(tables.sum::<usize>(), self.deadline_bytes, "bytes of deadlines");
     }
 }
 
@@ -484,7 +541,7 @@ mod tests {
     const PAGE: usize = 1024;
 
     fn occupy(slab: &mut Slab, id: ChunkId) {
-        let shape = Shape { key_bytes: 1, client_flags: 0, value_bytes: 0, deadline: Deadline::NEVER };
+        let shape = Shape { key_bytes: 1, client_flags: 0, value_bytes: 0 };
         slab.item_mut(id).lay_out(&shape, b"k", 0, false);
     }
 
@@ -504,7 +561,29 @@ mod tests {
         let sizes = ChunkSizes::new(16384, None, None);
         assert_eq!(sizes.chunk_bytes(sizes.class_for(149).unwrap()), 152);
         assert_eq!(sizes.chunk_bytes(sizes.class_for(48).unwrap()), 48);
+        assert_eq!(sizes.chunk_bytes(sizes.class_for(1).unwrap()), CHUNK_BYTES_MIN);
         assert_eq!(sizes.class_for(16385), None);
+    }
+
+    #[test]
+    fn every_chunk_has_its_own_deadline() {
+        for page_bytes in [1 << 10, 16 << 10, super::super::PAGE_BYTES_MAX] {
+            let sizes = ChunkSizes::new(page_bytes, None, None);
+            let mut slab = Slab::new(&sizes, page_bytes);
+            for class in (0..sizes.len()).map(|class| ClassId(class as u8)) {
+                slab.add_page(class, vec![0; page_bytes].into());
+                let chunks = slab.class(class).chunks_per_page;
+                let ids: Vec<ChunkId> = (0..chunks).map(|_| slab.take_chunk(class).unwrap()).collect();
+                for (n, &id) in ids.iter().enumerate() {
+                    assert_eq!(slab.set_deadline(id, Deadline(n as u32 + 1)), n == 0);
+                }
+                for (n, &id) in ids.iter().enumerate() {
+                    assert_eq!(slab.deadline(id), Deadline(n as u32 + 1));
+                    let page = slab.page_of(id);
+                    assert_eq!(slab.next_passed(page, n, Seconds(n as u32 + 1)), Some((n, id)));
+                }
+            }
+        }
     }
 
     proptest! {

@@ -138,7 +138,7 @@ impl Partition {
         provision: &mut Provision,
     ) -> Result<StoreOutcome, Shortage> {
         let StoreRequest { key, mode, client_flags, deadline, value } = *request;
-        let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes: value.len(), deadline };
+        let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes: value.len() };
         let class = ClassId(self.class_of_shape(&shape) as u8);
         let old = self.lookup(&key, now);
         // Known before anything is evicted for room: the old item may be among it.
@@ -157,7 +157,7 @@ impl Partition {
             Verdict::Place => {}
         }
         if let Some(old) = old
-            && self.rewrite(old, &shape, &key, value, now)
+            && self.rewrite(old, &shape, request, now)
         {
             return Ok(StoreOutcome::Stored);
         }
@@ -171,7 +171,7 @@ impl Partition {
         let mut item = self.slab.item_mut(id);
         item.lay_out(&shape, key.bytes, class.0, false);
         item.write_tail(0, value);
-        self.link(id, &key, old.is_some(), now);
+        self.link(id, &key, deadline, old.is_some(), now);
         Ok(StoreOutcome::Stored)
     }
 
@@ -185,7 +185,7 @@ impl Partition {
 
     /// Overwrites an item where it lies, if the new one fits its chunk as well as any. It keeps its
     /// place in the LRU and its heat.
-    fn rewrite(&mut self, id: ChunkId, shape: &Shape, key: &Key, value: &[u8], now: Seconds) -> bool {
+    fn rewrite(&mut self, id: ChunkId, shape: &Shape, request: &StoreRequest, now: Seconds) -> bool {
         let item = self.slab.item(id);
         let class = item.class();
         if usize::from(class) != self.class_of_shape(shape) || item.has(state::LARGE) {
@@ -196,8 +196,8 @@ impl Partition {
         let heat = item.heat();
         let cas = self.next_cas();
         let mut item = self.slab.item_mut(id);
-        item.lay_out(shape, key.bytes, class, false);
-        item.write_tail(0, value);
+        item.lay_out(shape, request.key.bytes, class, false);
+        item.write_tail(0, request.value);
         item.set_older(older);
         item.set_newer(newer);
         item.set_segment(segment);
@@ -205,7 +205,7 @@ impl Partition {
         item.set_accessed(now);
         item.set_heat(heat);
         item.mark(state::LINKED);
-        self.slab.note_deadline(id, shape.deadline);
+        self.set_deadline(id, request.deadline);
         let bytes = &mut self.class_bytes[usize::from(class)];
         *bytes = *bytes - old_bytes as u64 + self.slab.item(id).total_bytes() as u64;
         self.figures.total_items += 1;
@@ -213,7 +213,7 @@ impl Partition {
     }
 
     /// Links a laid-out item in the place of whatever the key had.
-    fn link(&mut self, id: ChunkId, key: &Key, may_replace: bool, now: Seconds) {
+    fn link(&mut self, id: ChunkId, key: &Key, deadline: Deadline, may_replace: bool, now: Seconds) {
         if may_replace {
             // Looked up again: making room may have evicted it.
             let slab = &self.slab;
@@ -228,8 +228,8 @@ impl Partition {
         item.set_accessed(now);
         item.mark(state::LINKED);
         let item = self.slab.item(id);
-        let (class, bytes, deadline) = (usize::from(item.class()), item.total_bytes(), item.deadline());
-        self.slab.note_deadline(id, deadline);
+        let (class, bytes) = (usize::from(item.class()), item.total_bytes());
+        self.set_deadline(id, deadline);
         self.class_bytes[class] += bytes as u64;
         let segment = if self.returns(key.hash, class) { Segment::Warm } else { Segment::Hot };
         self.lru[class].push(&mut self.slab, id, segment);
@@ -309,7 +309,14 @@ impl Partition {
 
     /// Links a reserved item whose value is complete, if the command's condition holds, else frees it.
     /// Not for append and prepend.
-    pub fn commit(&mut self, key: &Key, mode: StoreMode, mut draft: Draft, now: Seconds) -> StoreOutcome {
+    pub fn commit(
+        &mut self,
+        key: &Key,
+        mode: StoreMode,
+        deadline: Deadline,
+        mut draft: Draft,
+        now: Seconds,
+    ) -> StoreOutcome {
         let old = self.lookup(key, now);
         let verdict = self.judge(mode, old, now);
         let class = usize::from(self.slab.item(draft.id).class());
@@ -323,7 +330,7 @@ impl Partition {
             let slot = self.large.insert(LargeValue::freeze(blocks));
             self.slab.item_mut(draft.id).set_large(slot as u32);
         }
-        self.link(draft.id, key, old.is_some(), now);
+        self.link(draft.id, key, deadline, old.is_some(), now);
         StoreOutcome::Stored
     }
 
@@ -337,8 +344,8 @@ impl Partition {
         provision: &mut Provision,
     ) -> Result<StoreOutcome, Shortage> {
         let Some(old) = self.lookup(key, now) else { return Ok(StoreOutcome::NotStored) };
-        let item = self.slab.item(old);
-        let (client_flags, deadline, old_bytes) = (item.client_flags(), item.deadline(), item.value_bytes());
+        let (item, deadline) = (self.slab.item(old), self.slab.deadline(old));
+        let (client_flags, old_bytes) = (item.client_flags(), item.value_bytes());
         let key_bytes = key.bytes.len();
         let value_bytes = old_bytes + value.len();
         if memcached_item_bytes(key_bytes, client_flags, value_bytes, self.shared.cas_enabled)
@@ -347,7 +354,7 @@ impl Partition {
             return Ok(StoreOutcome::NotStored);
         }
         let whole = self.whole_value(old, mode, value);
-        let shape = Shape { key_bytes, client_flags, value_bytes, deadline };
+        let shape = Shape { key_bytes, client_flags, value_bytes };
         let placement = self.placement(&shape);
         if placement.block_bytes == 0 {
             let request =
@@ -368,7 +375,7 @@ impl Partition {
             .reserve(key, &shape, Some(blocks), now, provision)
             .map_err(|(shortage, _)| Shortage { pages: shortage.pages.saturating_add(pages) })?;
         self.write_tail(&draft, placement.block_bytes, &whole[placement.block_bytes..]);
-        let outcome = self.commit(key, StoreMode::Set, draft, now);
+        let outcome = self.commit(key, StoreMode::Set, deadline, draft, now);
         self.class_figures[self.shared.large_class()].cmd_set -= 1;
         Ok(outcome)
     }
@@ -416,9 +423,8 @@ impl Partition {
         now: Seconds,
         provision: &mut Provision,
     ) -> Result<(), Shortage> {
-        let item = self.slab.item(id);
-        let (client_flags, deadline) = (item.client_flags(), item.deadline());
-        let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes: text.len(), deadline };
+        let (client_flags, deadline) = (self.slab.item(id).client_flags(), self.slab.deadline(id));
+        let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes: text.len() };
         let request = StoreRequest { key: *key, mode: StoreMode::Set, client_flags, deadline, value: text };
         self.store_again(&request, &shape, now, provision).map(drop)
     }

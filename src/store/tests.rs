@@ -29,6 +29,7 @@ fn check(store: &Store) {
         partition.check();
         pages += partition.slab.pages(None).count() + partition.index.segments();
         pages += partition.ghosts.charged_pages(&store.shared.budget);
+        pages += partition.slab.deadline_bytes().div_ceil(store.shared.budget.page_bytes());
         pages += partition.large.iter().map(|(_, value)| value.pages()).sum::<usize>();
     }
     assert_eq!(pages, store.shared.budget.used(), "pages that are charged and pages that are held");
