@@ -6,6 +6,11 @@ use std::process::ExitCode;
 use larder::config::{self, Action};
 use larder::server;
 
+/// Pages that the store gives back leave holes all over the heap, which the system's allocator keeps.
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let program = args.next().unwrap_or_else(|| "larder".into());

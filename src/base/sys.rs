@@ -1,4 +1,4 @@
-//! What the daemon asks the system about itself.
+//! What the daemon asks the system about itself, and the allocator to do for it.
 
 use std::time::Duration;
 
@@ -28,4 +28,20 @@ impl CpuTime {
             },
         )
     }
+}
+
+/// Lets a thread of the allocator's own give memory that is free for some seconds back to the system, also
+/// while nobody allocates. To be called once, after the process has gone to the background: threads do not
+/// survive that. `false` if the allocator refuses.
+#[cfg(feature = "jemalloc")]
+pub fn return_free_memory() -> bool {
+    use tikv_jemalloc_ctl::{background_thread, max_background_threads};
+    // One is enough for pages that come back in slices, and by default there is one per core.
+    max_background_threads::write(1).and_then(|()| background_thread::write(true)).is_ok()
+}
+
+/// Without jemalloc: the system's allocator decides what it gives back. Always `true`.
+#[cfg(not(feature = "jemalloc"))]
+pub fn return_free_memory() -> bool {
+    true
 }

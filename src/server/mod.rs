@@ -24,6 +24,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
 use crate::base::clock::Clock;
+use crate::base::sys;
 use crate::config::Settings;
 use crate::protocol::memcached::Daemon;
 use crate::store::{SegmentShares, Store, StoreOptions};
@@ -112,6 +113,9 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
     let bound = bind::bind(&settings).map_err(StartError::system)?;
     if settings.daemonize {
         process::daemonize(settings.core_dumps, settings.verbosity)?;
+    }
+    if !sys::return_free_memory() {
+        warnings.push("free memory stays with the process: no thread of the allocator's own".to_owned());
     }
     if settings.lock_memory {
         let needed = settings.memory_limit_bytes as u64 + THREAD_STACK_BYTES * (settings.threads as u64 + 2);
