@@ -69,7 +69,7 @@ impl ChunkSizes {
         let mut sizes = Vec::new();
         let mut size = first;
         while size < page_bytes / 8 {
-            sizes.push(size as u32);
+            sizes.push(size);
             let power = 1 << size.ilog2();
             let step = match size {
                 ..256 => CHUNK_ALIGN,
@@ -78,9 +78,12 @@ impl ChunkSizes {
             };
             size = (size / step + 1) * step;
         }
-        let fractions = [8, 6, 5, 4, 3, 2].into_iter().map(|n| page_bytes / n / CHUNK_ALIGN * CHUNK_ALIGN);
-        sizes.extend(fractions.filter(|&size| size >= first).map(|size| size as u32));
-        sizes
+        let fraction = |n: usize| page_bytes / n / CHUNK_ALIGN * CHUNK_ALIGN;
+        sizes.extend([8, 6, 5, 4, 3, 2].map(fraction).into_iter().filter(|&size| size >= first));
+        // As large as chunks can be of which just as many fit the page: less is left over at its end.
+        sizes.iter_mut().for_each(|size| *size = fraction(page_bytes / *size));
+        sizes.dedup();
+        sizes.into_iter().map(|size| size as u32).collect()
     }
 
     /// How many classes there are.
