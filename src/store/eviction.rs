@@ -2,7 +2,7 @@
 
 use super::budget::PageBytes;
 use super::ghosts::EPOCHS;
-use super::housekeeping::{self, Demand, Fate, Giver};
+use super::housekeeping::{self, Fate, Giver};
 use super::item::{ChunkId, Segment, state};
 use super::large::LargeValue;
 use super::partition::{Partition, Provision, Shortage};
@@ -14,8 +14,6 @@ use crate::base::clock::{Deadline, Seconds};
 const LOOKS_MAX: u32 = 50;
 /// Pages that a class keeps while others have more.
 const PAGES_KEPT: u32 = 2;
-/// Requests for a page, of all classes together, after which the demand of all fades.
-const ASKED_BEFORE_FADE: u32 = 64;
 /// Large items evicted at most for one page.
 const LARGE_EVICTIONS_MAX: usize = 4;
 
@@ -81,20 +79,17 @@ impl Partition {
 
     /// A page of a class that would miss it clearly less, once `class` has evicted enough to ask for one.
     fn page_for_demand(&mut self, class: ClassId, now: Seconds) -> Option<PageBytes> {
-        let may_ask = self.demand[class.index()].may_ask(self.slab.class(class).chunks_per_page);
+        let may_ask = self.turnover[class.index()].may_ask(self.slab.class(class).chunks_per_page);
         if !self.shared.automove || !may_ask {
             return None;
         }
-        self.asked_since_fade += 1;
-        if self.asked_since_fade == ASKED_BEFORE_FADE {
-            self.asked_since_fade = 0;
-            self.demand.iter_mut().for_each(Demand::fade);
-        }
+        self.shared.demand.note_asked();
         let others = self.givers(now).filter(|giver| giver.class != class.index());
         let giver = housekeeping::giver(others, PAGES_KEPT)?;
-        if !self.demand[class.index()].claims_from(&giver.demand) {
+        if !housekeeping::is_worth_a_page(self.shared.demand.of(class.index()), giver.shadow_hits) {
             return None;
         }
+        self.shared.demand.fade(class.index());
         match self.release_page_of(giver.class, now) {
             Release::Page(page) => Some(page),
             Release::ToBudget => self.shared.budget.take(),
@@ -111,7 +106,7 @@ impl Partition {
             let coldest = self.coldest(class).map(|id| self.slab.item(id));
             let is_hot = coldest.is_some_and(|item| item.heat() > 0);
             let idle_seconds = coldest.map_or(u32::MAX, |item| item.idle_seconds(now));
-            Giver { class, pages, demand: self.demand[class], is_hot, idle_seconds }
+            Giver { class, pages, shadow_hits: self.shared.demand.of(class), is_hot, idle_seconds }
         })
     }
 
@@ -119,7 +114,8 @@ impl Partition {
     pub fn returns(&mut self, hash: u64, class: usize) -> bool {
         let Some(epoch) = self.ghosts.recall(hash) else { return false };
         let chunks_per_page = self.chunks_per_page(class);
-        self.demand[class].note_return(epoch, EPOCHS, chunks_per_page);
+        let pages_ago = self.turnover[class].epoch(chunks_per_page).wrapping_sub(epoch) % EPOCHS;
+        self.shared.demand.note_return(class, pages_ago);
         true
     }
 
@@ -229,8 +225,8 @@ impl Partition {
         let item = self.slab.item(id);
         let class = usize::from(item.class());
         let chunks = item.large().and_then(|slot| self.large.get(slot as usize)).map_or(1, LargeValue::pages);
-        self.ghosts.remember(hash, self.demand[class].epoch(self.chunks_per_page(class)));
-        self.demand[class].note_evicted(chunks as u32);
+        self.ghosts.remember(hash, self.turnover[class].epoch(self.chunks_per_page(class)));
+        self.turnover[class].note_evicted(chunks as u32);
         self.unlink(id, hash);
     }
 

@@ -1,6 +1,8 @@
 //! What to evict, demote or hand on: decisions only, as pure functions from numbers to a verdict.
 //! `eviction` gathers the numbers and carries the verdicts out.
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
 /// How the items of a class are spread over its segments; memcached's `hot_lru_pct` and `warm_lru_pct`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentShares {
@@ -52,18 +54,6 @@ pub fn fate(is_expired: bool, heat: u8, looks_left: u32) -> Fate {
     }
 }
 
-/// How much a slab class would gain by more memory: it counts evictions, and how many of the evicted keys
-/// were soon stored again.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Demand {
-    /// Chunks evicted, ever.
-    evicted: u32,
-    /// Chunks that had to be made free by eviction since the class last asked for a page.
-    since_asked: u32,
-    /// Keys stored again that a few more pages would have kept, in units of 1/[`HIT`]; old ones fade.
-    shadow_hits: u32,
-}
-
 /// One shadow hit: a unit that can fade in steps.
 const HIT: u32 = 16;
 /// A key counts in full that was evicted at most this many pages' worth of evictions ago: such a hit is
@@ -75,8 +65,19 @@ const SHADOW_PAGES: u32 = 8;
 const PAGES_EVICTED_BEFORE_MOVE: u32 = 2;
 /// Shadow hits that a class must have, beyond twice those of the class that is to give.
 const SHADOW_HITS_MIN: u32 = 4 * HIT;
+/// Requests for a page, of all classes and partitions, after which the demand of all classes fades.
+const ASKED_BEFORE_FADE: u32 = 64;
 
-impl Demand {
+/// What one slab class evicts in one partition.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Turnover {
+    /// Chunks evicted, ever.
+    evicted: u32,
+    /// Chunks that had to be made free by eviction since the class last asked for a page.
+    since_asked: u32,
+}
+
+impl Turnover {
     /// Notes evictions; `chunks` in the class's own chunks.
     pub fn note_evicted(&mut self, chunks: u32) {
         self.evicted = self.evicted.wrapping_add(chunks);
@@ -85,14 +86,6 @@ impl Demand {
     /// Evictions so far in pages' worth of chunks.
     pub fn epoch(&self, chunks_per_page: u32) -> u32 {
         self.evicted / chunks_per_page.max(1)
-    }
-
-    /// Notes that a key was stored again which was evicted in `epoch`, of which the lowest
-    /// `epochs` values are told apart.
-    pub fn note_return(&mut self, epoch: u32, epochs: u32, chunks_per_page: u32) {
-        let pages_ago = self.epoch(chunks_per_page).wrapping_sub(epoch) % epochs;
-        let worth = HIT * SHADOW_PAGES / (pages_ago + 1).max(SHADOW_PAGES);
-        self.shadow_hits = self.shadow_hits.saturating_add(worth);
     }
 
     /// Counts a chunk that has to be made free. Whether the class may now ask for a page instead.
@@ -104,21 +97,59 @@ impl Demand {
         }
         may
     }
+}
 
-    /// Lets old hits fade.
-    pub fn fade(&mut self) {
-        self.shadow_hits -= self.shadow_hits / 4;
-    }
+/// How much each slab class would gain by more memory: how many of its evicted keys were soon stored again,
+/// in units of 1/[`HIT`]; old ones fade.
+///
+/// Of all partitions together, since keys fall to them at random: they are samples of one and the same
+/// demand, and the more of them there are, the more would each by itself move pages on noise. Counts may
+/// get lost where two workers meet; they are a tendency, not a sum.
+#[derive(Debug)]
+pub struct Demand {
+    shadow_hits: Box<[AtomicU32]>,
+    asked_since_fade: AtomicU32,
+}
 
-    /// Whether a page should move here from a class with the demand `giver`. If so, the hits that called
-    /// for it fade.
-    pub fn claims_from(&mut self, giver: &Demand) -> bool {
-        let claims = self.shadow_hits >= giver.shadow_hits.saturating_mul(2).saturating_add(SHADOW_HITS_MIN);
-        if claims {
-            self.fade();
+impl Demand {
+    /// No demand of any of `classes` classes.
+    pub fn new(classes: usize) -> Demand {
+        Demand {
+            shadow_hits: (0..classes).map(|_| AtomicU32::new(0)).collect(),
+            asked_since_fade: AtomicU32::new(0),
         }
-        claims
     }
+
+    /// The shadow hits of a class.
+    pub fn of(&self, class: usize) -> u32 {
+        self.shadow_hits[class].load(Relaxed)
+    }
+
+    /// Notes that a key of `class` was stored again that was evicted `pages_ago` pages' worth of evictions
+    /// earlier.
+    pub fn note_return(&self, class: usize, pages_ago: u32) {
+        let worth = HIT * SHADOW_PAGES / (pages_ago + 1).max(SHADOW_PAGES);
+        self.shadow_hits[class].store(self.of(class).saturating_add(worth), Relaxed);
+    }
+
+    /// Notes that a class asks for a page, and lets the hits of all fade every so often.
+    pub fn note_asked(&self) {
+        if self.asked_since_fade.fetch_add(1, Relaxed) + 1 >= ASKED_BEFORE_FADE {
+            self.asked_since_fade.store(0, Relaxed);
+            (0..self.shadow_hits.len()).for_each(|class| self.fade(class));
+        }
+    }
+
+    /// Lets the hits fade that called for a page, or were seen long ago.
+    pub fn fade(&self, class: usize) {
+        let hits = self.of(class);
+        self.shadow_hits[class].store(hits - hits / 4, Relaxed);
+    }
+}
+
+/// Whether a page should move to a class with `taker` shadow hits from one with `giver`.
+pub fn is_worth_a_page(taker: u32, giver: u32) -> bool {
+    taker >= giver.saturating_mul(2).saturating_add(SHADOW_HITS_MIN)
 }
 
 /// A class that could give a page away.
@@ -128,8 +159,8 @@ pub struct Giver {
     pub class: usize,
     /// Pages it has.
     pub pages: u32,
-    /// What it would gain by more.
-    pub demand: Demand,
+    /// Its shadow hits: what it would gain by more.
+    pub shadow_hits: u32,
     /// Whether its coldest item was hit lately.
     pub is_hot: bool,
     /// Seconds since its coldest item was last used.
@@ -143,7 +174,7 @@ pub fn giver(candidates: impl Iterator<Item = Giver>, floor: u32) -> Option<Give
     let candidates = candidates.filter(|giver| giver.pages >= floor);
     candidates.min_by_key(|giver| {
         let most = |number| std::cmp::Reverse(number);
-        (giver.demand.shadow_hits, giver.is_hot, most(giver.pages), most(giver.idle_seconds))
+        (giver.shadow_hits, giver.is_hot, most(giver.pages), most(giver.idle_seconds))
     })
 }
 
@@ -169,31 +200,45 @@ mod tests {
 
     #[test]
     fn a_return_counts_less_the_longer_ago_the_eviction_was() {
-        let mut demand = Demand::default();
-        demand.note_evicted(1000);
-        assert_eq!(demand.epoch(10), 100);
-        for (epoch, worth) in [(100, HIT), (93, HIT), (85, HIT / 2), (37, HIT / 8)] {
-            let before = demand.shadow_hits;
-            demand.note_return(epoch, 256, 10);
-            assert_eq!(demand.shadow_hits - before, worth, "evicted in epoch {epoch}");
+        let demand = Demand::new(2);
+        for (pages_ago, worth) in [(0, HIT), (7, HIT), (15, HIT / 2), (63, HIT / 8)] {
+            let before = demand.of(1);
+            demand.note_return(1, pages_ago);
+            assert_eq!(demand.of(1) - before, worth, "evicted {pages_ago} pages ago");
         }
+        assert_eq!(demand.of(0), 0);
+    }
+
+    #[test]
+    fn an_epoch_is_a_pages_worth_of_evictions() {
+        let mut turnover = Turnover::default();
+        turnover.note_evicted(995);
+        assert_eq!((turnover.epoch(10), turnover.epoch(1)), (99, 995));
     }
 
     #[test]
     fn a_class_asks_after_two_pages_of_evictions() {
-        let mut demand = Demand::default();
-        let asked = (0..100).filter(|_| demand.may_ask(10)).count();
+        let mut turnover = Turnover::default();
+        let asked = (0..100).filter(|_| turnover.may_ask(10)).count();
         assert_eq!(asked, 5);
     }
 
     #[test]
     fn a_page_moves_only_for_a_clear_difference() {
-        let with = |hits: u32| Demand { shadow_hits: hits * HIT, ..Demand::default() };
-        assert!(!with(3).claims_from(&with(0)) && with(4).claims_from(&with(0)));
-        assert!(!with(23).claims_from(&with(10)) && with(24).claims_from(&with(10)));
-        let mut eager = with(8);
-        assert!(eager.claims_from(&with(0)) && eager.claims_from(&with(0)) && eager.claims_from(&with(0)));
-        assert!(!eager.claims_from(&with(0)), "the hits that moved pages have faded");
+        let moves = |taker: u32, giver: u32| is_worth_a_page(taker * HIT, giver * HIT);
+        assert!(!moves(3, 0) && moves(4, 0));
+        assert!(!moves(23, 10) && moves(24, 10));
+    }
+
+    #[test]
+    fn hits_fade_with_the_pages_that_they_called_for_and_with_time() {
+        let demand = Demand::new(2);
+        (0..16).for_each(|_| demand.note_return(0, 0));
+        (0..8).for_each(|_| demand.note_return(1, 0));
+        demand.fade(0);
+        assert_eq!((demand.of(0), demand.of(1)), (12 * HIT, 8 * HIT));
+        (0..ASKED_BEFORE_FADE).for_each(|_| demand.note_asked());
+        assert_eq!((demand.of(0), demand.of(1)), (9 * HIT, 6 * HIT));
     }
 
     #[test]
@@ -201,7 +246,7 @@ mod tests {
         let with = |class, pages, hits: u32| Giver {
             class,
             pages,
-            demand: Demand { shadow_hits: hits * HIT, ..Demand::default() },
+            shadow_hits: hits * HIT,
             is_hot: false,
             idle_seconds: 0,
         };

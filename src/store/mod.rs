@@ -188,10 +188,12 @@ impl Store {
         assert!(partitions.is_power_of_two(), "{partitions} partitions");
         let page_bytes = options.page_bytes.unwrap_or_else(|| options.derived_page_bytes(partitions));
         let limit = (options.memory_limit_bytes / page_bytes).max(1);
+        let sizes = ChunkSizes::new(page_bytes, options.slab_min_size, options.slab_growth_factor);
         let shared = Arc::new(Shared {
             budget: Arc::new(Budget::new(limit, page_bytes)),
             hasher: options.hash_seed.map_or_else(KeyHasher::new, KeyHasher::with_seed),
-            sizes: ChunkSizes::new(page_bytes, options.slab_min_size, options.slab_growth_factor),
+            demand: housekeeping::Demand::new(sizes.len() + 1),
+            sizes,
             shares: options.segment_shares,
             evict: options.evict,
             automove: options.automove,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::budget::{Budget, PageBytes};
 use super::figures::{ClassFigures, PartitionFigures, StoreStats};
 use super::ghosts::Ghosts;
-use super::housekeeping::{Demand, SegmentShares};
+use super::housekeeping::{Demand, SegmentShares, Turnover};
 use super::index::Index;
 use super::item::{ChunkId, HEAT_MAX, Segment, state};
 use super::large::LargeValue;
@@ -38,6 +38,8 @@ pub(super) struct Shared {
     pub hasher: KeyHasher,
     pub sizes: ChunkSizes,
     pub shares: SegmentShares,
+    /// What each class would gain by more memory.
+    pub demand: Demand,
     /// Evict items for room; if not, refuse new ones (`-M`).
     pub evict: bool,
     /// Move pages to classes whose items are in greater demand (`-o slab_automove`).
@@ -120,10 +122,8 @@ pub(super) struct Partition {
     pub class_bytes: Vec<u64>,
     /// Idle time of the last victim in seconds, by class.
     pub evicted_time: Vec<u32>,
-    /// What each class would gain by more memory.
-    pub demand: Vec<Demand>,
-    /// How often a class asked for a page, since the demand of all last faded.
-    pub asked_since_fade: u32,
+    /// What each class evicts.
+    pub turnover: Vec<Turnover>,
     pub ghosts: Ghosts,
     pub large: slab::Slab<LargeValue>,
     pub figures: PartitionFigures,
@@ -145,8 +145,7 @@ impl Partition {
             class_figures: vec![ClassFigures::default(); classes],
             class_bytes: vec![0; classes],
             evicted_time: vec![0; classes],
-            demand: vec![Demand::default(); classes],
-            asked_since_fade: 0,
+            turnover: vec![Turnover::default(); classes],
             ghosts: Ghosts::new(shared.partition_bytes, &shared.budget),
             large: slab::Slab::new(),
             figures: PartitionFigures::default(),
