@@ -208,7 +208,7 @@ pub fn run_all(options: &Options, report: &mut Report) -> Faults {
     ];
     let mut table = Table::new(&headings);
     for &name in options.traces.as_deref().unwrap_or(&TraceName::ALL) {
-        let scale = Scale { requests: options.scale, ..Scale::FULL };
+        let scale = Scale { keys: options.key_scale, requests: options.scale };
         let trace = Trace::new(name, options.seed, scale, options.twitter_rate);
         for &partitions in &options.partitions {
             let variant = Variant {

@@ -3,34 +3,58 @@
 //! `cargo bench --bench efficiency -- --help` names the parts and describes the traces; `run` beside this
 //! file installs memcached first. `-- --in-process` runs the traces against the store alone.
 
+mod capacity;
+mod client;
+mod hit_ratio;
 mod in_process;
 mod ledger;
 mod options;
 mod pattern;
+mod replay;
 mod report;
+mod server;
 mod sizes;
 mod table;
 mod trace;
 mod value;
 
+use std::io;
 use std::process::ExitCode;
 
-use options::Options;
+use ledger::Faults;
+use options::{Options, Part};
 use report::Report;
 
 fn main() -> ExitCode {
     let options = Options::read();
-    let mut report = match Report::create(options.json.as_deref()) {
-        Ok(report) => report,
-        Err(error) => {
-            eprintln!("efficiency: --json: {error}");
-            return ExitCode::from(2);
+    match run(&options) {
+        Ok(faults) if faults.bad() == 0 => ExitCode::SUCCESS,
+        Ok(faults) => {
+            println!("{} bad answers: {faults:?}", faults.bad());
+            ExitCode::FAILURE
         }
-    };
-    let faults = in_process::run_all(&options, &mut report);
-    if faults.bad() > 0 {
-        println!("{} bad answers: {faults:?}", faults.bad());
-        return ExitCode::FAILURE;
+        Err(error) => {
+            eprintln!("efficiency: {error}");
+            ExitCode::from(2)
+        }
     }
-    ExitCode::SUCCESS
+}
+
+/// Runs what was asked for; returns what was wrong with the answers.
+fn run(options: &Options) -> io::Result<Faults> {
+    let mut report = Report::create(options.json.as_deref())?;
+    if options.in_process {
+        return Ok(in_process::run_all(options, &mut report));
+    }
+    let programs = server::programs(options);
+    let mut faults = Faults::default();
+    for part in &options.parts {
+        let of_part = match part {
+            Part::HitRatio => hit_ratio::run_all(&programs, options, &mut report)?,
+            Part::Capacity => capacity::run_all(&programs, options, &mut report)?,
+            _ => Faults::default(),
+        };
+        faults.add(&of_part);
+    }
+    Ok(faults)
 }

@@ -49,6 +49,8 @@ pub struct Options {
     pub repeat: usize,
     /// Factor on the requests of a trace.
     pub scale: f64,
+    /// Factor on the keys of a trace.
+    pub key_scale: f64,
     /// Requests per second of the paced trace.
     pub twitter_rate: f64,
     /// The store without sockets, instead of the parts.
@@ -103,6 +105,7 @@ impl From<&ArgMatches> for Options {
             threads: given.get_one("threads").copied().unwrap_or(1),
             repeat: given.get_one("repeat").copied().unwrap_or(1),
             scale: given.get_one("scale").copied().unwrap_or(1.0),
+            key_scale: given.get_one("key-scale").copied().unwrap_or(1.0),
             twitter_rate: given.get_one("twitter-rate").copied().unwrap_or(60e3),
             in_process: given.get_flag("in-process"),
             rate: given.get_one("rate").copied().unwrap_or(100e3),
@@ -136,6 +139,7 @@ fn command() -> Command {
             value("threads", "N", "-t of the servers [1]").value_parser(value_parser!(usize)),
             value("repeat", "N", "Runs of each measurement; medians are shown [1]").value_parser(count),
             value("scale", "FACTOR", "On the number of requests of the traces [1]").value_parser(positive),
+            value("key-scale", "FACTOR", "On the number of keys of the traces [1]").value_parser(positive),
             value("twitter-rate", "N", "Requests/s of the trace in real time [60000]").value_parser(positive),
             value("stall-items", "N", "Items that the stall part loads [20000000]")
                 .value_parser(value_parser!(u64)),

@@ -185,7 +185,7 @@ impl Varied {
     }
 
     fn draw(&mut self, at: u64, rng: &mut Xoshiro256PlusPlus) -> (Action, u32, bool) {
-        if at % self.drift_every == 0 {
+        if at.is_multiple_of(self.drift_every) {
             self.hottest = (self.hottest + self.drift_step) % self.skew.keys;
         }
         let share: f64 = rng.random();

@@ -116,16 +116,9 @@ pub struct Scale {
     pub requests: f64,
 }
 
-impl Scale {
-    /// As described.
-    pub const FULL: Scale = Scale { keys: 1.0, requests: 1.0 };
-}
-
 /// A trace, and where in it we are. Clones go on from the same place.
 #[derive(Clone)]
 pub struct Trace {
-    /// Which one.
-    pub name: TraceName,
     /// By id.
     pub items: Arc<[Item]>,
     /// Requests in all.
@@ -148,7 +141,6 @@ impl Trace {
         let keys = |count: f64| (count * scale.keys).max(100.0) as u32;
         let requests = (name.requests() * scale.requests) as u64;
         let mut trace = Trace {
-            name,
             items: Arc::from([]),
             requests,
             rate: None,
@@ -253,6 +245,16 @@ impl Trace {
                 Item { key_bytes, value_bytes: sizes.value(rng), ttl_secs: 0 }
             })
             .collect();
+    }
+
+    /// Whether there is no request left.
+    pub fn is_over(&self) -> bool {
+        self.next == self.requests
+    }
+
+    /// Whether the request that comes next is to come at its time.
+    pub fn is_paced_now(&self) -> bool {
+        self.rate.is_some() && self.next >= self.paced_from
     }
 
     /// When the request that comes next is due, in milliseconds, at `rate` requests per second or at the
