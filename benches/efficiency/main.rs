@@ -12,8 +12,11 @@ mod options;
 mod pattern;
 mod replay;
 mod report;
+mod scaling;
+mod self_test;
 mod server;
 mod sizes;
+mod stall;
 mod table;
 mod trace;
 mod value;
@@ -42,6 +45,12 @@ fn main() -> ExitCode {
 
 /// Runs what was asked for; returns what was wrong with the answers.
 fn run(options: &Options) -> io::Result<Faults> {
+    if options.self_test || options.quick {
+        self_test::run()?;
+    }
+    if options.self_test {
+        return Ok(Faults::default());
+    }
     let mut report = Report::create(options.json.as_deref())?;
     if options.in_process {
         return Ok(in_process::run_all(options, &mut report));
@@ -52,9 +61,13 @@ fn run(options: &Options) -> io::Result<Faults> {
         let of_part = match part {
             Part::HitRatio => hit_ratio::run_all(&programs, options, &mut report)?,
             Part::Capacity => capacity::run_all(&programs, options, &mut report)?,
-            _ => Faults::default(),
+            Part::Stall => stall::run_all(&programs, options, &mut report)?,
+            Part::Scaling => scaling::run_all(options, &mut report),
         };
         faults.add(&of_part);
+    }
+    if options.quick {
+        faults.add(&in_process::run_all(options, &mut report));
     }
     Ok(faults)
 }
