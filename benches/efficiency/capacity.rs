@@ -50,6 +50,7 @@ pub fn run_all(programs: &[Program], options: &Options, report: &mut Report) -> 
         "overhead B/item",
         "key and value %",
         "peak RSS MiB",
+        "refused",
         "bad",
     ];
     let mut table = Table::new(&headings);
@@ -58,6 +59,7 @@ pub fn run_all(programs: &[Program], options: &Options, report: &mut Report) -> 
         for repetition in 0..options.repeat {
             for turn in 0..programs.len() {
                 let which = (turn + repetition) % programs.len();
+                report.announce("capacity", &format!("{value_bytes} B"), programs[which].name);
                 let run = measure(&programs[which], value_bytes, options, &values)?;
                 report.record(json!({
                     "part": "capacity", "server": programs[which].name, "memory_mb": options.memory_mb,
@@ -176,6 +178,7 @@ fn add_row(
         format!("{:.1}", limit_bytes / resident - payload_bytes),
         format!("{:.1}", resident * payload_bytes / limit_bytes * 100.0),
         spread(&peaks, 1),
+        runs.iter().map(|run| run.faults.refused).sum::<u64>().to_string(),
         runs.iter().map(|run| run.faults.bad()).sum::<u64>().to_string(),
     ]);
 }

@@ -75,6 +75,7 @@ pub fn run_all(programs: &[Program], options: &Options, report: &mut Report) -> 
         for repetition in 0..options.repeat {
             for turn in 0..programs.len() {
                 let which = (turn + repetition) % programs.len();
+                report.announce("hit-ratio", name.as_str(), programs[which].name);
                 let run = measure(&programs[which], &trace, options, &values)?;
                 if run.replayed.late_secs > 0.5 {
                     println!(

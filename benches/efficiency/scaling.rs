@@ -23,8 +23,8 @@ const QUICK_SIZES_MB: [usize; 2] = [4, 8];
 /// Sizes of memory that are extrapolated to, in MB.
 const FAR_SIZES_MB: [(&str, f64); 2] = [("64 GiB", 65_536.0), ("1 TiB", 1_048_576.0)];
 
-const ASSUMPTIONS: &str = "\
-  Extrapolated, not measured. It assumes: popularity keeps its shape (exponent 1) and the keys grow with the
+/// What the extrapolation takes for granted.
+const ASSUMPTIONS: &str = "  Extrapolated, not measured. It assumes: popularity keeps its shape (exponent 1) and the keys grow with the
   memory; lengths keep their distribution; requests per key stay the same, so first requests for a key miss as
   often as here; partitions of more than 4 MB behave alike, however many there are; pages are 64 KiB, as they
   are from 16 MB for each partition on; chunk ids keep their 32 bits (partitions of up to 32 GiB), so that an
@@ -53,6 +53,7 @@ pub fn run_all(options: &Options, report: &mut Report) -> Faults {
     let mut faults = Faults::default();
     let mut points = Vec::new();
     for &memory_mb in sizes {
+        report.announce("scaling", &format!("{memory_mb} MB"), "larder, in process");
         let factor = memory_mb as f64 / OWN_SIZE_MB;
         let scale = Scale { keys: factor, requests: factor };
         let trace = Trace::new(TraceName::Etc, options.seed, scale, options.twitter_rate);

@@ -113,6 +113,7 @@ impl Lie {
     }
 
     fn serve(self, stream: TcpStream) -> io::Result<()> {
+        stream.set_nodelay(true)?;
         let mut output = stream.try_clone()?;
         let mut input = BufReader::new(stream);
         let mut items: HashMap<String, (String, Vec<u8>)> = HashMap::new();

@@ -28,6 +28,8 @@ const INTERVAL: Duration = Duration::from_micros(500);
 const SPIN: Duration = Duration::from_micros(150);
 /// Waits in milliseconds beyond which one is counted as a stall.
 const STALL_MS: [u64; 2] = [1, 2];
+/// Longest wait that is told from longer ones, in nanoseconds: more than a connection has patience for.
+const LONGEST_NS: u64 = 60_000_000_000;
 /// Lengths of loaded keys and values.
 const KEY_BYTES: usize = 14;
 const VALUE_BYTES: usize = 8;
@@ -60,7 +62,7 @@ struct Run {
 
 /// Loads every program under a reader's eyes and prints the comparison.
 pub fn run_all(programs: &[Program], options: &Options, report: &mut Report) -> io::Result<Faults> {
-    let memory_mb = (options.stall_items * BYTES_PER_ITEM >> 20) as usize + 64;
+    let memory_mb = ((options.stall_items * BYTES_PER_ITEM) >> 20) as usize + 64;
     println!(
         "\nstall: a get every {} us while {} items of {KEY_BYTES}+{VALUE_BYTES} B are loaded, -m {memory_mb} -t {}, \
          {} run(s) each; waits in us",
@@ -75,6 +77,7 @@ pub fn run_all(programs: &[Program], options: &Options, report: &mut Report) -> 
     for repetition in 0..options.repeat {
         for turn in 0..programs.len() {
             let which = (turn + repetition) % programs.len();
+            report.announce("stall", "loading", programs[which].name);
             let run = measure(&programs[which], memory_mb, options, &values)?;
             for (server_is, waits) in [("loading", &run.loading), ("idle", &run.idle)] {
                 faults.add(&waits.faults);
@@ -215,8 +218,7 @@ fn wait_until(due: Instant) {
 
 impl Waits {
     fn new() -> Waits {
-        // Three digits; it grows as far as it has to.
-        let histogram = Histogram::new(3).expect("a valid histogram");
+        let histogram = Histogram::new_with_max(LONGEST_NS, 3).expect("a valid histogram");
         Waits { histogram, stalls: [0; 2], is_stalled: [false; 2], faults: Faults::default() }
     }
 
