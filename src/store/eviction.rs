@@ -1,7 +1,7 @@
 //! Making room: where a chunk comes from and what goes for it. How a page leaves a class is in `page_moves`.
 
 use super::ghosts::EPOCHS;
-use super::housekeeping::{self, Fate};
+use super::housekeeping::{self, Fate, LruRules};
 use super::item::{ChunkId, Segment, state};
 use super::large::LargeValue;
 use super::page_moves::Release;
@@ -88,13 +88,8 @@ impl Partition {
         for looks_left in (0..LOOKS_MAX).rev() {
             let Some(id) = self.coldest(class) else { return false };
             let item = self.slab.item(id);
-            let heat = item.heat();
-            match housekeeping::fate(item.deadline().has_passed(now), heat, looks_left) {
-                Fate::Spare => {
-                    self.slab.item_mut(id).set_heat(heat - 1);
-                    self.lru[class].shift(&mut self.slab, id, Segment::Warm);
-                    self.class_figures[class].moves_to_warm += 1;
-                }
+            match housekeeping::fate(item.deadline().has_passed(now), self.is_read(id), looks_left) {
+                Fate::Spare => self.spare(id, class),
                 Fate::Reclaim => {
                     self.class_figures[class].reclaimed += 1;
                     self.remove_expired(id, self.hash_of(id));
@@ -109,6 +104,23 @@ impl Partition {
         false
     }
 
+    /// Whether the rules in force would rather keep this item than one beside it.
+    pub fn is_read(&self, id: ChunkId) -> bool {
+        let item = self.slab.item(id);
+        housekeeping::is_read(self.rules(), item.segment(), item.heat(), item.has(state::ACTIVE))
+    }
+
+    /// Lets an item live on in WARM, cooler by one.
+    fn spare(&mut self, id: ChunkId, class: usize) {
+        if self.rules() == LruRules::Classic {
+            return self.move_classic(id, class, Segment::Warm);
+        }
+        let heat = self.slab.item(id).heat();
+        self.slab.item_mut(id).set_heat(heat.saturating_sub(1));
+        self.lru[class].shift(&mut self.slab, id, Segment::Warm);
+        self.class_figures[class].moves_to_warm += 1;
+    }
+
     /// Frees the chunk of one expired item among the oldest of each segment of a class.
     fn reclaim_expired(&mut self, class: ClassId, now: Seconds) -> bool {
         for segment in Segment::ALL {
@@ -120,44 +132,6 @@ impl Partition {
             }
         }
         false
-    }
-
-    /// Moves one item each out of HOT and WARM where they hold more than their share. Done for every item
-    /// that is linked, so that COLD is there before anything has to go.
-    ///
-    /// HOT is on probation: what was hit there moves to WARM; what was not goes to the oldest end of COLD,
-    /// to be evicted next, unless what is there was never read either: then the older goes first. What
-    /// leaves WARM goes to the newest end of COLD and may earn its way back.
-    pub fn demote(&mut self, class: usize) {
-        let (lru, shares) = (&self.lru[class], self.shared.shares);
-        let hot = lru.list(Segment::Hot);
-        if shares.hot_is_over(hot.len, lru.len()) {
-            let id = hot.oldest;
-            let was_hit = self.slab.item(id).heat() > 0;
-            self.slab.item_mut(id).set_heat(0);
-            let figures = &mut self.class_figures[class];
-            if was_hit {
-                figures.moves_to_warm += 1;
-                self.lru[class].shift(&mut self.slab, id, Segment::Warm);
-            } else {
-                figures.moves_to_cold += 1;
-                let coldest = lru.list(Segment::Cold).oldest;
-                let is_unread = coldest.is_some() && !self.slab.item(coldest).has(state::FETCHED);
-                self.lru[class].remove(&mut self.slab, id);
-                if is_unread {
-                    self.lru[class].push(&mut self.slab, id, Segment::Cold);
-                } else {
-                    self.lru[class].push_oldest(&mut self.slab, id, Segment::Cold);
-                }
-            }
-        }
-        let lru = &self.lru[class];
-        let warm = lru.list(Segment::Warm);
-        if shares.warm_is_over(warm.len, lru.len()) {
-            self.class_figures[class].moves_to_cold += 1;
-            let oldest = warm.oldest;
-            self.lru[class].shift(&mut self.slab, oldest, Segment::Cold);
-        }
     }
 
     /// The item that a class would miss least: the oldest of COLD, else of HOT, WARM or TEMP.
@@ -185,7 +159,7 @@ impl Partition {
     pub fn count_eviction(&mut self, id: ChunkId, now: Seconds) {
         let item = self.slab.item(id);
         let class = usize::from(item.class());
-        let is_unfetched = u64::from(!item.has(state::FETCHED));
+        let (is_unfetched, is_active) = (u64::from(!item.has(state::FETCHED)), u64::from(self.is_read(id)));
         let figures = &mut self.class_figures[class];
         if item.deadline().has_passed(now) {
             figures.reclaimed += 1;
@@ -195,7 +169,7 @@ impl Partition {
         figures.evicted += 1;
         figures.evicted_nonzero += u64::from(item.deadline() != Deadline::NEVER);
         figures.evicted_unfetched += is_unfetched;
-        figures.evicted_active += u64::from(item.heat() > 0);
+        figures.evicted_active += is_active;
         self.evicted_time[class] = item.idle_seconds(now);
     }
 

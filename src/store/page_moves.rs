@@ -5,6 +5,7 @@ use super::housekeeping::{self, Demand, Giver};
 use super::item::ChunkId;
 use super::partition::Partition;
 use super::slab::ClassId;
+use super::tunables::Automove;
 use crate::base::clock::Seconds;
 
 /// Pages that a class keeps while others have more.
@@ -27,8 +28,29 @@ pub(super) enum Release {
 impl Partition {
     /// A page of a class that would miss it clearly less, once `class` has evicted enough to ask for one.
     pub fn page_for_demand(&mut self, class: ClassId, now: Seconds) -> Option<PageBytes> {
+        let page = match self.shared.tunables.automove() {
+            _ if !self.shared.reassign => None,
+            Automove::Off => None,
+            Automove::Gentle => self.page_by_demand(class, now),
+            Automove::Eager => {
+                let others = self.givers(now).filter(|giver| giver.class != class.index());
+                let giver = housekeeping::giver(others, PAGES_KEPT)?;
+                self.page_from(giver.class, now)
+            }
+        };
+        if page.is_some() {
+            self.page_times[class.index()].note_took(now);
+        }
+        page
+    }
+
+    /// Automove's gentle form: the class has evicted for a while, keys come back to it that more pages would
+    /// have kept, clearly more than to the class that is to give, and neither moved a page the other way
+    /// just now.
+    fn page_by_demand(&mut self, class: ClassId, now: Seconds) -> Option<PageBytes> {
+        let window = self.shared.tunables.automove_window();
         let may_ask = self.demand[class.index()].may_ask(self.slab.class(class).chunks_per_page);
-        if !self.shared.automove || !may_ask {
+        if !may_ask || !self.page_times[class.index()].may_take(now, window) {
             return None;
         }
         self.asked_since_fade += 1;
@@ -36,16 +58,27 @@ impl Partition {
             self.asked_since_fade = 0;
             self.demand.iter_mut().for_each(Demand::fade);
         }
-        let others = self.givers(now).filter(|giver| giver.class != class.index());
+        let may_give = |giver: &Giver| self.page_times[giver.class].may_give(now, window);
+        let others = self.givers(now).filter(|giver| giver.class != class.index() && may_give(giver));
         let giver = housekeeping::giver(others, PAGES_KEPT)?;
-        if !self.demand[class.index()].claims_from(&giver.demand) {
+        let ratio = self.shared.tunables.automove_ratio();
+        if !self.demand[class.index()].claims_from(&giver.demand, ratio) {
             return None;
         }
-        match self.release_page_of(giver.class, now) {
+        self.page_from(giver.class, now)
+    }
+
+    /// A page of the class `giver`, which is remembered as its gift.
+    fn page_from(&mut self, giver: usize, now: Seconds) -> Option<PageBytes> {
+        let page = match self.release_page_of(giver, now) {
             Release::Page(page) => Some(page),
             Release::ToBudget => self.shared.budget.take(),
             Release::Nothing => None,
+        };
+        if page.is_some() {
+            self.page_times[giver].note_gave(now);
         }
+        page
     }
 
     /// The classes that have pages, each with what it would gain by more.
@@ -54,9 +87,9 @@ impl Partition {
         let large = std::iter::once(self.lru[self.shared.large_class()].len());
         let pages = in_slab.chain(large).enumerate();
         pages.filter(|(_, pages)| *pages > 0).map(move |(class, pages)| {
-            let coldest = self.coldest(class).map(|id| self.slab.item(id));
-            let is_hot = coldest.is_some_and(|item| item.heat() > 0);
-            let idle_seconds = coldest.map_or(u32::MAX, |item| item.idle_seconds(now));
+            let coldest = self.coldest(class);
+            let is_hot = coldest.is_some_and(|id| self.is_read(id));
+            let idle_seconds = coldest.map_or(u32::MAX, |id| self.slab.item(id).idle_seconds(now));
             Giver { class, pages, demand: self.demand[class], is_hot, idle_seconds }
         })
     }
@@ -99,17 +132,18 @@ impl Partition {
         Release::ToBudget
     }
 
-    /// Moves an item that was hit lately out of a page that is going, to a free chunk of its class or to
-    /// that of a colder item. `false` if it is not worth that or there is no place.
+    /// Moves an item out of a page that is going, to a free chunk of its class; one that was hit lately
+    /// also to that of a colder item. `false` if there is no place, or its time is over.
     fn rescue(&mut self, id: ChunkId, page: u32, now: Seconds) -> bool {
         let item = self.slab.item(id);
-        if item.heat() == 0 || item.deadline().has_passed(now) {
+        if item.deadline().has_passed(now) {
             return false;
         }
+        let is_hot = item.heat() > 0;
         let (lru_class, deadline) = (usize::from(item.class()), item.deadline());
         let class = self.slab.class_of(id);
         let free = self.slab.take_chunk(class).or_else(|| {
-            let colder = self.coldest(class.index())?;
+            let colder = self.coldest(class.index()).filter(|_| is_hot)?;
             let is_colder = self.slab.item(colder).heat() == 0 && self.slab.page_of(colder) != page;
             if is_colder {
                 self.evict(colder, now);
@@ -129,7 +163,7 @@ impl Partition {
 
     /// Empties one page of `class`, of any class if `None`: the one with the class's coldest item, if no
     /// item in it is just arriving, else the first that can go.
-    fn release_slab_page(&mut self, class: Option<ClassId>, now: Seconds) -> Release {
+    pub fn release_slab_page(&mut self, class: Option<ClassId>, now: Seconds) -> Release {
         let coldest = class.and_then(|class| self.coldest(class.index())).map(|id| self.slab.page_of(id));
         let movable = |&page: &u32| self.slab.is_movable(page);
         let page = coldest.filter(movable).or_else(|| self.slab.pages(class).find(movable));
