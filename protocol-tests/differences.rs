@@ -48,6 +48,15 @@ const LARDER_ONLY: &[(&str, &str)] = &[
         "process::a_bad_option_ends_with_64_and_one_line_that_names_it",
         "memcached ends with 1 or 64, in one line or several, and does not always name the option",
     ),
+    (
+        "tuning::slabs_reassign_without_a_reply_moves_a_page",
+        "memcached counts the word as an argument too many and does nothing, in silence",
+    ),
+    ("tuning::the_policy_is_one_of_two", "memcached has one policy"),
+    (
+        "tuning::the_automove_ratio_is_above_0_and_at_most_1",
+        "memcached takes any number, of which only these mean something",
+    ),
     ("process::debians_config_file_is_understood", "memcached has no such option, a wrapper reads the file"),
 ];
 
@@ -99,6 +108,8 @@ const NOT_IN_1_6_18: &[(&str, &str)] = &[
     ("numbers::exptimes_of_touch_and_gat_have_no_plus_and_fit_i32", SIGNS_AND_ZEROS),
     ("storage::keys_hold_nul_too", "NUL ends the line"),
     ("simple::shutdown_must_be_enabled", "the line begins with `ERROR:`"),
+    ("tuning::what_slabs_refuses_may_be_refused_in_silence", "it is refused aloud"),
+    ("tuning::the_automove_window_has_bounds", "the command does not know the window"),
     ("stats::general_names_come_in_this_order", "some counters are newer"),
     ("stats::settings_names_come_in_this_order", "some settings are newer"),
     ("stats::subcommands_may_be_abbreviated", "they must be exact"),

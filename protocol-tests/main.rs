@@ -30,6 +30,7 @@ mod simple;
 mod splitting;
 mod stats;
 mod storage;
+mod tuning;
 mod value_limits;
 
 mod bad_input;

@@ -236,6 +236,10 @@ fn finish(settings: &mut Settings, given: &[Given]) -> Result<(), ConfigError> {
         let problem = format!("hot_lru_pct and warm_lru_pct to be at most {HOT_AND_WARM_PCT_MAX} together");
         return Err(blame(["hot_lru_pct", "warm_lru_pct"], problem));
     }
+    if settings.temp_lru && !settings.lru_maintainer {
+        let problem = "lru_maintainer, which temporary_ttl needs".to_owned();
+        return Err(blame(["temporary_ttl", "lru_maintainer"], problem));
+    }
     if usize::try_from(settings.napi_ids).is_ok_and(|ids| ids > settings.threads) {
         let problem = format!("--napi-ids to be at most --threads ({})", settings.threads);
         return Err(blame(["napi-ids", "threads"], problem));
@@ -549,6 +553,8 @@ mod tests {
             "slab_automove_ratio=nan",
             "slab_automove_window=2",
             "slab_automove_window=1801",
+            "temporary_ttl=-1",
+            "lru_policy=lfu",
             "slab_chunk_max=1025",
             "slab_chunk_max=3",
             "slab_sizes=100-104",
@@ -593,6 +599,10 @@ mod tests {
         check_error(
             "-o hot_lru_pct=41",
             "-o hot_lru_pct '41': expected hot_lru_pct and warm_lru_pct to be at most 80 together",
+        );
+        check_error(
+            "-o no_lru_maintainer,temporary_ttl=5",
+            "-o temporary_ttl '5': expected lru_maintainer, which temporary_ttl needs",
         );
         check_error("-t 2 -N 3", "--napi-ids '3': expected --napi-ids to be at most --threads (2)");
     }

@@ -5,7 +5,7 @@
 
 use super::error::Problem;
 use super::options::{Effect, Group, OptionSpec, Support, yes_no};
-use super::settings::{HashAlgorithm, Settings};
+use super::settings::{HashAlgorithm, LruPolicy, Settings};
 use super::values::{INT_MAX, above, expected, number, ratio, scaled, set, slab_sizes};
 
 /// Seconds, microseconds and counts that memcached keeps in 32 bits.
@@ -54,6 +54,21 @@ fn slab_automove(settings: &mut Settings, text: Option<&str>) -> Result<(), Prob
     settings.slab_automove = match text {
         None => 1,
         Some(text) => number(text, "a level", 0..=2)?,
+    };
+    Ok(())
+}
+
+fn temporary_ttl(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    settings.temporary_ttl = number(text, "seconds", 0..=INT_MAX)?;
+    settings.temp_lru = true;
+    Ok(())
+}
+
+fn lru_policy(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    settings.lru_policy = match text {
+        "probation" => LruPolicy::Probation,
+        "classic" => LruPolicy::Classic,
+        _ => return Err(expected("probation or classic")),
     };
     Ok(())
 }
@@ -117,16 +132,16 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .help("when pages move by themselves, 0 to 2")
         .row("slab_automove", |s| s.slab_automove.to_string()),
     real("no_slab_automove", Effect::Switch(|s| s.slab_automove = 0)).help("the same as slab_automove=0"),
-    accepted("slab_automove_ratio", Effect::Value(|s, v| set(&mut s.slab_automove_ratio, ratio(v))))
+    real("slab_automove_ratio", Effect::Value(|s, v| set(&mut s.slab_automove_ratio, ratio(v))))
         .value("RATIO", "0.8")
-        .help("youngest to oldest class below which a page moves")
+        .help("how much less the giver must need a page; the lower the fewer pages move")
         .row("slab_automove_ratio", |s| format!("{:.2}", s.slab_automove_ratio)),
-    accepted(
+    real(
         "slab_automove_window",
         Effect::Value(|s, v| set(&mut s.slab_automove_window, number(v, "seconds", 3..=1800))),
     )
     .value("SECONDS", "10")
-    .help("time that automove looks back")
+    .help("time for which a class that gave a page takes none, and the other way around")
     .row("slab_automove_window", |s| s.slab_automove_window.to_string()),
     accepted("slab_chunk_max", Effect::Value(slab_chunk_max))
         .value("KILOBYTES", "512")
@@ -186,7 +201,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
             }
             .to_owned()
         }),
-    accepted(
+    real(
         "lru_maintainer",
         Effect::Toggle(|s, on| {
             s.lru_maintainer = on;
@@ -194,7 +209,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         }),
     )
     .on_by_default()
-    .help("segmented LRU")
+    .help("segmented LRU; no_lru_maintainer: one list, least recently used first out")
     .row("lru_maintainer_thread", |s| yes_no(s.lru_maintainer))
     .row("lru_segmented", |s| yes_no(s.lru_segmented)),
     real("hot_lru_pct", Effect::Value(|s, v| set(&mut s.hot_lru_pct, number(v, "per cent", 1..=79))))
@@ -205,18 +220,20 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .value("PERCENT", "40")
         .help("share of memory of the WARM segment")
         .row("warm_lru_pct", |s| s.warm_lru_pct.to_string()),
-    accepted("hot_max_factor", Effect::Value(|s, v| set(&mut s.hot_max_factor, above(v, 0.0))))
+    real("hot_max_factor", Effect::Value(|s, v| set(&mut s.hot_max_factor, above(v, 0.0))))
         .value("FACTOR", "0.2")
-        .help("age of HOT items against that of COLD ones")
+        .help("age of HOT items against that of COLD ones; only with lru_policy=classic")
         .row("hot_max_factor", |s| format!("{:.2}", s.hot_max_factor)),
-    accepted("warm_max_factor", Effect::Value(|s, v| set(&mut s.warm_max_factor, above(v, 0.0))))
+    real("warm_max_factor", Effect::Value(|s, v| set(&mut s.warm_max_factor, above(v, 0.0))))
         .value("FACTOR", "2.0")
-        .help("age of WARM items against that of COLD ones")
+        .help("age of WARM items against that of COLD ones; only with lru_policy=classic")
         .row("warm_max_factor", |s| format!("{:.2}", s.warm_max_factor)),
-    refused("temporary_ttl", "SECONDS")
-        .help("segment of its own for short-lived items")
-        .row("temp_lru", |s| yes_no(s.temporary_ttl.is_some()))
-        .row("temporary_ttl", Settings::temporary_ttl_row),
+    real("temporary_ttl", Effect::Value(temporary_ttl))
+        .value("SECONDS", "")
+        .sample("61")
+        .help("a segment of their own, TEMP, for items that live so long at most")
+        .row("temp_lru", |s| yes_no(s.temp_lru))
+        .row("temporary_ttl", |s| s.temporary_ttl.to_string()),
     OptionSpec::new("idle_timeout", Group::Extended, Support::Refused, Effect::Value(|_, v| idle_timeout(v)))
         .value("SECONDS", "0")
         .help("close connections that are silent for so long; only 0 (never)")
@@ -299,4 +316,14 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .help("keep items over a restart")
         .row("memory_file", |_| "(null)".to_owned())
         .row("client_flags_size", |_| "4".to_owned()),
+    real("lru_policy", Effect::Value(lru_policy))
+        .value("NAME", "probation")
+        .help("how items move between segments: probation, or classic for memcached's rules")
+        .row("lru_policy", |s| {
+            match s.lru_policy {
+                LruPolicy::Probation => "probation",
+                LruPolicy::Classic => "classic",
+            }
+            .to_owned()
+        }),
 ];

@@ -18,4 +18,4 @@ mod values;
 pub use command_line::{Action, load};
 pub use error::ConfigError;
 pub use listen::Interface;
-pub use settings::{BindingProtocol, HashAlgorithm, ListenAddress, Settings, TcpPort};
+pub use settings::{BindingProtocol, HashAlgorithm, ListenAddress, LruPolicy, Settings, TcpPort};

@@ -18,8 +18,6 @@ const THREADS_DEFAULT: usize = 4;
 pub(super) const THREADS_WARNING: usize = 64;
 /// Share of memory that the HOT and WARM segments may take together, in per cent.
 pub(super) const HOT_AND_WARM_PCT_MAX: u32 = 80;
-/// Seconds that `stats settings` shows for a TEMP segment that is switched off.
-const TEMPORARY_TTL_SHOWN: u32 = 61;
 
 /// What `-p` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +57,15 @@ pub enum HashAlgorithm {
     Murmur3,
     /// xxh3
     Xxh3,
+}
+
+/// By which rules items move between the segments of the LRU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LruPolicy {
+    /// larder's own
+    Probation,
+    /// memcached's
+    Classic,
 }
 
 /// Everything the command line and the config file can say, checked. Fields of options that are
@@ -155,8 +162,12 @@ pub struct Settings {
     pub hot_max_factor: f64,
     /// The same for WARM.
     pub warm_max_factor: f64,
-    /// Items living at most this many seconds go to the TEMP segment; `None` is off.
-    pub temporary_ttl: Option<u32>,
+    /// Items with a short life have a segment of their own.
+    pub temp_lru: bool,
+    /// Longest life in seconds for that segment; has a value even when there is none.
+    pub temporary_ttl: u32,
+    /// Rules of the segmented LRU.
+    pub lru_policy: LruPolicy,
     /// Seconds after which a silent connection is closed; 0 for never.
     pub idle_timeout: u32,
     /// Move pages between slab classes.
@@ -232,7 +243,9 @@ impl Default for Settings {
             warm_lru_pct: 40,
             hot_max_factor: 0.2,
             warm_max_factor: 2.0,
-            temporary_ttl: None,
+            temp_lru: false,
+            temporary_ttl: 61,
+            lru_policy: LruPolicy::Probation,
             idle_timeout: 0,
             slab_reassign: true,
             slab_automove: 1,
@@ -304,11 +317,6 @@ impl Settings {
     pub(super) fn threads_per_udp_row(&self) -> String {
         let several = self.interfaces.len() > 1;
         if several { "1".to_owned() } else { self.threads.to_string() }
-    }
-
-    /// Row `temporary_ttl`, which has a value even when the segment is off.
-    pub(super) fn temporary_ttl_row(&self) -> String {
-        self.temporary_ttl.unwrap_or(TEMPORARY_TTL_SHOWN).to_string()
     }
 }
 
@@ -382,6 +390,9 @@ num_napi_ids 0
 memory_file (null)
 client_flags_size 4";
 
+    /// What only larder has comes last.
+    const OWN: &str = "\nlru_policy probation";
+
     /// Rows that this command line changes, against a start with `-t 4` only.
     #[track_caller]
     fn check(line: &str, expected: &[&str]) {
@@ -404,7 +415,7 @@ client_flags_size 4";
         let settings = Settings { threads: 4, ..Settings::default() };
         let rows: Vec<String> =
             settings.rows().iter().map(|(name, value)| format!("{name} {value}")).collect();
-        assert_eq!(rows.join("\n"), MEMCACHED.replace("inter NULL", "inter 127.0.0.1"));
+        assert_eq!(rows.join("\n"), MEMCACHED.replace("inter NULL", "inter 127.0.0.1") + OWN);
     }
 
     #[test]
@@ -422,6 +433,10 @@ client_flags_size 4";
         check(
             "-o slab_automove_ratio=0.5,hot_max_factor=0.25",
             &["slab_automove_ratio 0.50", "hot_max_factor 0.25"],
+        );
+        check(
+            "-o temporary_ttl=5,lru_policy=classic",
+            &["temp_lru yes", "temporary_ttl 5", "lru_policy classic"],
         );
         check(
             "-o worker_logbuf_size=2,read_buf_mem_limit=8",

@@ -25,9 +25,9 @@ use signal_hook::iterator::Signals;
 
 use crate::base::clock::Clock;
 use crate::base::sys;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::protocol::memcached::Daemon;
-use crate::store::{SegmentShares, Store, StoreOptions};
+use crate::store::{Automove, LruMode, LruPolicy, SegmentShares, Store, StoreOptions, Tuning};
 
 use bind::Bound;
 use listener::Listener;
@@ -155,15 +155,38 @@ fn store_options(settings: &Settings) -> StoreOptions {
         workers: settings.threads,
         item_bytes_max: settings.max_item_size,
         evict: settings.evictions,
-        automove: settings.slab_reassign && settings.slab_automove > 0,
+        reassign: settings.slab_reassign,
         cas_enabled: settings.cas_enabled,
         slab_growth_factor: settings.slab_growth_factor,
         slab_min_size: settings.slab_min_size,
+        tuning: tuning(settings),
+        ..StoreOptions::default()
+    }
+}
+
+/// What the settings say about that which clients may change later.
+fn tuning(settings: &Settings) -> Tuning {
+    Tuning {
+        lru_mode: if settings.lru_segmented { LruMode::Segmented } else { LruMode::Flat },
+        lru_policy: match settings.lru_policy {
+            config::LruPolicy::Probation => LruPolicy::Probation,
+            config::LruPolicy::Classic => LruPolicy::Classic,
+        },
         segment_shares: SegmentShares {
             hot_percent: settings.hot_lru_pct,
             warm_percent: settings.warm_lru_pct,
         },
-        ..StoreOptions::default()
+        hot_max_factor: settings.hot_max_factor,
+        warm_max_factor: settings.warm_max_factor,
+        temp_lru: settings.temp_lru,
+        temporary_ttl: settings.temporary_ttl,
+        automove: match settings.slab_automove {
+            0 => Automove::Off,
+            1 => Automove::Gentle,
+            _ => Automove::Eager,
+        },
+        automove_ratio: settings.slab_automove_ratio,
+        automove_window: settings.slab_automove_window,
     }
 }
 

@@ -1,7 +1,10 @@
 //! What to evict, demote or hand on: decisions only, as pure functions from numbers to a verdict.
-//! `eviction` gathers the numbers and carries the verdicts out.
+//! `eviction`, `segments` and `page_moves` gather the numbers and carry the verdicts out.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use super::item::Segment;
+use crate::base::clock::Seconds;
 
 /// How the items of a class are spread over its segments; memcached's `hot_lru_pct` and `warm_lru_pct`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +37,63 @@ fn is_over(part: u32, total: u32, percent: u32) -> bool {
     u64::from(part) * 100 > u64::from(total) * u64::from(percent)
 }
 
+/// By which rules items move between segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LruRules {
+    /// There is COLD alone, ordered by time of storing and, once a minute at most, of hits.
+    Flat,
+    /// HOT is on probation; WARM and COLD are one clock.
+    Probation,
+    /// memcached's: HOT and WARM are limited by share and by age.
+    Classic,
+}
+
+/// Where a new item begins. `returns`: it was evicted a short while ago.
+pub fn first_segment(rules: LruRules, is_temporary: bool, returns: bool) -> Segment {
+    match (rules, is_temporary) {
+        (LruRules::Flat, _) => Segment::Cold,
+        (_, true) => Segment::Temp,
+        (LruRules::Probation, false) if returns => Segment::Warm,
+        _ => Segment::Hot,
+    }
+}
+
+/// Where an item goes that was overwritten in its chunk; `None` if it keeps its place. To memcached it is
+/// a new one; on probation it keeps what it has earned.
+pub fn segment_after_rewrite(rules: LruRules, from: Segment, is_temporary: bool) -> Option<Segment> {
+    match (rules, from, is_temporary) {
+        (LruRules::Probation, Segment::Temp, true) => None,
+        (LruRules::Probation, Segment::Hot | Segment::Warm | Segment::Cold, false) => None,
+        _ => Some(first_segment(rules, is_temporary, false)),
+    }
+}
+
+/// Whether an item in this segment should rather live on than go for another.
+pub fn is_read(rules: LruRules, segment: Segment, heat: u8, is_active: bool) -> bool {
+    match rules {
+        // A short life is no longer for being read.
+        _ if segment == Segment::Temp => false,
+        LruRules::Flat => false,
+        LruRules::Probation => heat > 0,
+        LruRules::Classic => is_active,
+    }
+}
+
+/// Whether an item of HOT or WARM is older than `factor` times the age of COLD's tail, which is 0 where
+/// COLD is empty.
+pub fn is_too_old(idle_seconds: u32, cold_age: u32, factor: f64) -> bool {
+    f64::from(idle_seconds) > f64::from(cold_age) * factor
+}
+
+/// Where the oldest item of HOT or of WARM goes by memcached's rules; `None` if it stays.
+pub fn classic_move(is_active: bool, is_over_share: bool, is_too_old: bool) -> Option<Segment> {
+    match (is_active, is_over_share || is_too_old) {
+        (true, _) => Some(Segment::Warm),
+        (false, true) => Some(Segment::Cold),
+        (false, false) => None,
+    }
+}
+
 /// What becomes of the oldest item of COLD when its class needs a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -46,8 +106,8 @@ pub enum Fate {
 }
 
 /// Judges the oldest item of COLD. `looks_left` bounds the work of one allocation.
-pub fn fate(is_expired: bool, heat: u8, looks_left: u32) -> Fate {
-    match (is_expired, heat > 0 && looks_left > 0) {
+pub fn fate(is_expired: bool, is_read: bool, looks_left: u32) -> Fate {
+    match (is_expired, is_read && looks_left > 0) {
         (true, _) => Fate::Reclaim,
         (false, true) => Fate::Spare,
         (false, false) => Fate::Evict,
@@ -63,10 +123,12 @@ const SHADOW_PAGES: u32 = 8;
 /// Evictions of a class, in pages' worth of chunks, before it may ask for another class's page. It
 /// bounds the rate of page moves: eager ones flap and lose more hits than they win.
 const PAGES_EVICTED_BEFORE_MOVE: u32 = 2;
-/// Shadow hits that a class must have, beyond twice those of the class that is to give.
+/// Shadow hits that a class must have beyond [`RATIO_UNIT`] / ratio times those of the class that is to give.
 const SHADOW_HITS_MIN: u32 = 4 * HIT;
 /// Requests for a page, of all classes and partitions, after which the demand of all classes fades.
 const ASKED_BEFORE_FADE: u32 = 64;
+/// At the default ratio of 0.8 a class must have twice the shadow hits of the one that gives; at 1 less.
+const RATIO_UNIT: f64 = 1.6;
 
 /// What one slab class evicts in one partition.
 #[derive(Clone, Copy, Debug, Default)]
@@ -147,9 +209,37 @@ impl Demand {
     }
 }
 
-/// Whether a page should move to a class with `taker` shadow hits from one with `giver`.
-pub fn is_worth_a_page(taker: u32, giver: u32) -> bool {
-    taker >= giver.saturating_mul(2).saturating_add(SHADOW_HITS_MIN)
+/// Whether a page should move to a class with `taker` shadow hits from one with `giver`, by memcached's
+/// `slab_automove_ratio`.
+pub fn is_worth_a_page(taker: u32, giver: u32, ratio: f64) -> bool {
+    f64::from(taker) >= f64::from(giver) * (RATIO_UNIT / ratio) + f64::from(SHADOW_HITS_MIN)
+}
+
+/// When a class last gave a page away and last took one, by automove. Keeps pages from going to and fro.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PageTimes {
+    gave: Option<Seconds>,
+    took: Option<Seconds>,
+}
+
+impl PageTimes {
+    pub fn note_gave(&mut self, now: Seconds) {
+        self.gave = Some(now);
+    }
+
+    pub fn note_took(&mut self, now: Seconds) {
+        self.took = Some(now);
+    }
+
+    /// Whether the class may take a page: it gave none in the last `window` seconds.
+    pub fn may_take(&self, now: Seconds, window: u32) -> bool {
+        self.gave.is_none_or(|at| at.after(window) <= now)
+    }
+
+    /// Whether the class may give a page: it took none in the last `window` seconds.
+    pub fn may_give(&self, now: Seconds, window: u32) -> bool {
+        self.took.is_none_or(|at| at.after(window) <= now)
+    }
 }
 
 /// A class that could give a page away.
@@ -192,10 +282,93 @@ mod tests {
 
     #[test]
     fn a_hot_item_is_spared_while_looks_are_left() {
-        assert_eq!(fate(true, 3, 5), Fate::Reclaim);
-        assert_eq!(fate(false, 1, 1), Fate::Spare);
-        assert_eq!(fate(false, 3, 0), Fate::Evict);
-        assert_eq!(fate(false, 0, 5), Fate::Evict);
+        assert_eq!(fate(true, true, 5), Fate::Reclaim);
+        assert_eq!(fate(false, true, 1), Fate::Spare);
+        assert_eq!(fate(false, true, 0), Fate::Evict);
+        assert_eq!(fate(false, false, 5), Fate::Evict);
+    }
+
+    #[test]
+    fn what_was_read_is_told_by_each_policys_own_mark_and_never_in_temp() {
+        use LruRules::{Classic, Flat, Probation};
+        for (rules, segment, heat, is_active, expected) in [
+            (Flat, Segment::Cold, 3, true, false),
+            (Probation, Segment::Cold, 1, false, true),
+            (Probation, Segment::Cold, 0, true, false),
+            (Classic, Segment::Cold, 3, false, false),
+            (Classic, Segment::Hot, 0, true, true),
+            (Probation, Segment::Temp, 3, true, false),
+            (Classic, Segment::Temp, 3, true, false),
+        ] {
+            assert_eq!(is_read(rules, segment, heat, is_active), expected, "{rules:?} {segment:?} {heat}");
+        }
+    }
+
+    #[test]
+    fn a_new_item_begins_where_its_rules_say() {
+        use LruRules::{Classic, Flat, Probation};
+        for (rules, is_temporary, returns, expected) in [
+            (Flat, true, true, Segment::Cold),
+            (Flat, false, false, Segment::Cold),
+            (Probation, false, false, Segment::Hot),
+            (Probation, false, true, Segment::Warm),
+            (Probation, true, true, Segment::Temp),
+            (Classic, false, true, Segment::Hot),
+            (Classic, true, false, Segment::Temp),
+        ] {
+            assert_eq!(first_segment(rules, is_temporary, returns), expected, "{rules:?}");
+        }
+    }
+
+    #[test]
+    fn an_overwritten_item_begins_anew_but_on_probation() {
+        use LruRules::{Classic, Flat, Probation};
+        for (rules, from, is_temporary, expected) in [
+            (Flat, Segment::Cold, false, Some(Segment::Cold)),
+            (Flat, Segment::Temp, true, Some(Segment::Cold)),
+            (Probation, Segment::Warm, false, None),
+            (Probation, Segment::Warm, true, Some(Segment::Temp)),
+            (Probation, Segment::Temp, true, None),
+            (Probation, Segment::Temp, false, Some(Segment::Hot)),
+            (Classic, Segment::Warm, false, Some(Segment::Hot)),
+            (Classic, Segment::Cold, true, Some(Segment::Temp)),
+        ] {
+            assert_eq!(segment_after_rewrite(rules, from, is_temporary), expected, "{rules:?} {from:?}");
+        }
+    }
+
+    #[test]
+    fn memcacheds_tails_move_by_mark_share_and_age() {
+        for (is_active, is_over, is_too_old, expected) in [
+            (false, false, false, None),
+            (false, true, false, Some(Segment::Cold)),
+            (false, false, true, Some(Segment::Cold)),
+            (true, true, true, Some(Segment::Warm)),
+            (true, false, false, Some(Segment::Warm)),
+        ] {
+            assert_eq!(classic_move(is_active, is_over, is_too_old), expected);
+        }
+        for (idle, cold_age, factor, expected) in [
+            (0, 0, 0.2, false),
+            (1, 0, 0.2, true),
+            (2, 10, 0.2, false),
+            (3, 10, 0.2, true),
+            (20, 10, 2.0, false),
+            (21, 10, 2.0, true),
+        ] {
+            assert_eq!(is_too_old(idle, cold_age, factor), expected, "{idle} of {cold_age} x {factor}");
+        }
+    }
+
+    #[test]
+    fn a_class_that_gave_does_not_take_for_a_while_and_the_other_way_around() {
+        let mut times = PageTimes::default();
+        assert!(times.may_take(Seconds(5), 10) && times.may_give(Seconds(5), 10));
+        times.note_gave(Seconds(5));
+        assert!(!times.may_take(Seconds(14), 10) && times.may_take(Seconds(15), 10));
+        assert!(times.may_give(Seconds(5), 10), "one that gives may go on giving");
+        times.note_took(Seconds(20));
+        assert!(!times.may_give(Seconds(22), 3) && times.may_give(Seconds(23), 3));
     }
 
     #[test]
@@ -225,9 +398,13 @@ mod tests {
 
     #[test]
     fn a_page_moves_only_for_a_clear_difference() {
-        let moves = |taker: u32, giver: u32| is_worth_a_page(taker * HIT, giver * HIT);
-        assert!(!moves(3, 0) && moves(4, 0));
-        assert!(!moves(23, 10) && moves(24, 10));
+        // What the giver has, the ratio, and what the taker has to have.
+        for (giver, ratio, taker) in
+            [(0, 0.8, 4), (10, 0.8, 24), (10, 1.0, 20), (10, 0.5, 36), (0, 0.1, 4), (1000, 0.8, 2004)]
+        {
+            assert!(!is_worth_a_page((taker - 1) * HIT, giver * HIT, ratio), "{giver} at {ratio}");
+            assert!(is_worth_a_page(taker * HIT, giver * HIT, ratio), "{giver} at {ratio}");
+        }
     }
 
     #[test]

@@ -98,7 +98,7 @@ pub enum Segment {
     Warm = 1,
     /// What is evicted next.
     Cold = 2,
-    /// Items with a short life: they expire and are never evicted.
+    /// Items with a short life: they expire, and go for another only where there is nothing else.
     Temp = 3,
 }
 
@@ -344,6 +344,10 @@ impl<'a> ItemMut<'a> {
 
     pub fn mark(&mut self, mark: u8) {
         self.0[STATE] |= mark;
+    }
+
+    pub fn unmark(&mut self, mark: u8) {
+        self.0[STATE] &= !mark;
     }
 
     /// Forgets the item: the chunk holds none.

@@ -15,10 +15,14 @@ mod index;
 mod item;
 mod large;
 mod lru;
+mod page_moves;
 mod partition;
+mod reassign;
 mod reservation;
+mod segments;
 mod slab;
 mod storing;
+mod tunables;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
@@ -29,20 +33,23 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::clock::{Deadline, Seconds};
 use crate::base::hash::KeyHasher;
 use budget::{Budget, PageBytes};
-use eviction::Release;
 use item::Shape;
 use large::Blocks;
+use page_moves::Release;
 use partition::{Partition, Provision, Shared, Shortage};
 use slab::ChunkSizes;
 use storing::Draft;
+use tunables::Tunables;
 
 pub use figures::{ClassFigures, ClassStats, PartitionFigures, StoreStats};
 pub use housekeeping::SegmentShares;
 pub use item::KEY_BYTES_MAX;
 pub use large::LargeValue;
 pub use partition::{Arithmetic, Direction, ItemView, Key};
+pub use reassign::{PageOwner, ReassignError};
 pub use reservation::{Reservation, ReserveError};
 pub use storing::{StoreMode, StoreOutcome, StoreRequest};
+pub use tunables::{Automove, LruMode, LruPolicy, Tuning};
 
 /// Most partitions for each worker: enough that two workers rarely meet in one.
 const PARTITIONS_PER_WORKER: usize = 16;
@@ -73,16 +80,16 @@ pub struct StoreOptions {
     pub item_bytes_max: usize,
     /// Evict items for room; if not, refuse new ones (`-M`).
     pub evict: bool,
-    /// Move pages to the slab classes whose items are in greater demand (`-o slab_automove`).
-    pub automove: bool,
+    /// Pages may move between slab classes, as [`Tuning::automove`] says (`-o slab_reassign`).
+    pub reassign: bool,
     /// Give items CAS uniques (`-C` switches them off).
     pub cas_enabled: bool,
     /// Factor between chunk sizes (`-f`); `None` for larder's own spacing.
     pub slab_growth_factor: Option<f64>,
     /// Space for key, flags and value in the smallest chunk (`-n`), in bytes.
     pub slab_min_size: Option<usize>,
-    /// Shares of the LRU's segments.
-    pub segment_shares: SegmentShares,
+    /// What may be changed later.
+    pub tuning: Tuning,
     /// Seed of the hash, for runs that must repeat; `None` for a random one.
     pub hash_seed: Option<u64>,
     /// Number of partitions, a power of two; `None` to derive it from memory and workers.
@@ -99,11 +106,11 @@ impl Default for StoreOptions {
             workers: 4,
             item_bytes_max: 1 << 20,
             evict: true,
-            automove: true,
+            reassign: true,
             cas_enabled: true,
             slab_growth_factor: None,
             slab_min_size: None,
-            segment_shares: SegmentShares::default(),
+            tuning: Tuning::default(),
             hash_seed: None,
             partitions: None,
             page_bytes: None,
@@ -194,9 +201,9 @@ impl Store {
             hasher: options.hash_seed.map_or_else(KeyHasher::new, KeyHasher::with_seed),
             demand: housekeeping::Demand::new(sizes.len() + 1),
             sizes,
-            shares: options.segment_shares,
             evict: options.evict,
-            automove: options.automove,
+            reassign: options.reassign,
+            tunables: Tunables::new(&options.tuning),
             item_bytes_max: options.item_bytes_max,
             cas_enabled: options.cas_enabled,
             partition_bytes: options.memory_limit_bytes / partitions,
@@ -503,7 +510,7 @@ impl Store {
     }
 
     /// What `worker` does for its own partitions behind the requests, once a second: carries out a
-    /// delayed flush that has become due, gives the index its right size, takes expired items away, evicts
+    /// delayed flush that has become due, gives the index its right size, moves items on in the LRU, takes expired items away, evicts
     /// what a smaller limit does not hold. Bounded; `true` if there is more to do than one call may, and it
     /// should soon be called again, which goes on where this one stopped.
     ///
@@ -513,11 +520,11 @@ impl Store {
         let round = &self.rounds[worker];
         let own = self.partitions.len().saturating_sub(worker).div_ceil(self.workers);
         let mut pages_left = UPKEEP_PAGES_MAX;
-        let mut is_index_left = false;
+        let mut is_left = false;
         for _ in 0..own {
             let at = round.next.load(Relaxed) % own;
             let partition = &self.partitions[worker + at * self.workers];
-            is_index_left |= self.borrow_partition(partition, now).tend_index();
+            is_left |= self.tend(partition, now);
             self.give_up_excess(partition, &mut pages_left, now);
             let due = Seconds(now.0.saturating_sub(round.lag.load(Relaxed)));
             // The lock is taken anew for each page, so that requests get in between.
@@ -531,7 +538,13 @@ impl Store {
             round.next.store(at + 1, Relaxed);
         }
         round.note_finished(now);
-        is_index_left
+        is_left
+    }
+
+    fn tend(&self, partition: &Mutex<Partition>, now: Seconds) -> bool {
+        let mut partition = self.borrow_partition(partition, now);
+        let is_index_left = partition.tend_index();
+        partition.tend_lru(now) || is_index_left
     }
 
     /// Evicts from one partition while more is charged than the limit allows.

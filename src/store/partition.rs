@@ -9,12 +9,13 @@ use std::sync::Arc;
 use super::budget::{Budget, PageBytes};
 use super::figures::{ClassFigures, PartitionFigures, StoreStats};
 use super::ghosts::Ghosts;
-use super::housekeeping::{Demand, SegmentShares, Turnover};
+use super::housekeeping::{Demand, LruRules, PageTimes, Turnover};
 use super::index::Index;
 use super::item::{ChunkId, HEAT_MAX, Segment, state};
 use super::large::LargeValue;
 use super::lru::Lru;
 use super::slab::{ChunkSizes, Slab};
+use super::tunables::Tunables;
 use crate::base::clock::{Deadline, Seconds};
 use crate::base::hash::KeyHasher;
 
@@ -37,13 +38,14 @@ pub(super) struct Shared {
     pub budget: Arc<Budget>,
     pub hasher: KeyHasher,
     pub sizes: ChunkSizes,
-    pub shares: SegmentShares,
     /// What each class would gain by more memory.
     pub demand: Demand,
     /// Evict items for room; if not, refuse new ones (`-M`).
     pub evict: bool,
-    /// Move pages to classes whose items are in greater demand (`-o slab_automove`).
-    pub automove: bool,
+    /// Pages may move between classes (`-o slab_reassign`).
+    pub reassign: bool,
+    /// What may change at any time.
+    pub tunables: Tunables,
     /// Largest item allowed, by [`memcached_item_bytes`](super::memcached_item_bytes).
     pub item_bytes_max: usize,
     /// Give every stored item a CAS unique; if not, all are 0 (`-C`).
@@ -124,6 +126,8 @@ pub(super) struct Partition {
     pub evicted_time: Vec<u32>,
     /// What each class evicts.
     pub turnover: Vec<Turnover>,
+    /// When each class last gave or took a page by automove.
+    pub page_times: Vec<PageTimes>,
     pub ghosts: Ghosts,
     pub large: slab::Slab<LargeValue>,
     pub figures: PartitionFigures,
@@ -146,6 +150,7 @@ impl Partition {
             class_bytes: vec![0; classes],
             evicted_time: vec![0; classes],
             turnover: vec![Turnover::default(); classes],
+            page_times: vec![PageTimes::default(); classes],
             ghosts: Ghosts::new(shared.partition_bytes, &shared.budget),
             large: slab::Slab::new(),
             figures: PartitionFigures::default(),
@@ -249,20 +254,28 @@ impl Partition {
     }
 
     /// Marks a hit: heat for the LRU; and for who asks, as in memcached, the first since the item was
-    /// stored makes it fetched, the second active. After the third nothing is written.
+    /// stored makes it fetched, the second active. After the third nothing is written. By memcached's rules
+    /// an item of COLD that becomes active moves to WARM at once.
     #[inline]
     fn mark_hit(&mut self, id: ChunkId, now: Seconds) {
+        let rules = self.rules();
         let item = self.slab.item(id);
         let (state, heat) = (item.state(), item.heat());
         if heat < HEAT_MAX {
             self.slab.item_mut(id).set_heat(heat + 1);
         }
-        if state & state::FETCHED == 0 {
+        if rules == LruRules::Flat {
+            self.mark_hit_flat(id, now);
+        } else if state & state::FETCHED == 0 {
             self.slab.item_mut(id).mark(state::FETCHED);
         } else if state & state::ACTIVE == 0 {
             let mut item = self.slab.item_mut(id);
             item.mark(state::ACTIVE);
             item.set_accessed(now);
+            let item = self.slab.item(id);
+            if rules == LruRules::Classic && item.segment() == Segment::Cold {
+                self.move_classic(id, usize::from(item.class()), Segment::Warm);
+            }
         }
     }
 
@@ -297,8 +310,8 @@ impl Partition {
             self.figures.get_misses += 1;
             return None;
         };
-        self.mark_hit(id, now);
         let class = self.count_segment_hit(id);
+        self.mark_hit(id, now);
         self.class_figures[class].get_hits += 1;
         Some(self.view(id))
     }
@@ -309,10 +322,11 @@ impl Partition {
             self.figures.touch_misses += 1;
             return None;
         };
-        self.mark_hit(id, now);
         let class = self.count_segment_hit(id);
+        self.mark_hit(id, now);
         self.class_figures[class].touch_hits += 1;
         self.set_deadline(id, deadline);
+        self.leave_temp(id, class, deadline, now);
         Some(self.view(id))
     }
 

@@ -150,6 +150,13 @@ pub(super) struct Class {
     first_open: u32,
 }
 
+impl Class {
+    /// Whether a page's worth of chunks is free: any of its pages could go without losing an item.
+    pub fn has_free_page(&self) -> bool {
+        self.pages * self.chunks_per_page - self.used_chunks >= self.chunks_per_page
+    }
+}
+
 /// The pages of one partition.
 pub(super) struct Slab {
     page_bytes: usize,

@@ -4,7 +4,7 @@
 //! arriving gets its memory first ([`Partition::reserve`]), is written to its final place as it comes,
 //! and is linked at the end ([`Partition::commit`]), when the command's condition is judged.
 
-use super::item::{ChunkId, Segment, Shape, state};
+use super::item::{ChunkId, Shape, state};
 use super::large::{Blocks, LargeValue};
 use super::memcached_item_bytes;
 use super::partition::{Key, Partition, Provision, Shortage};
@@ -183,8 +183,8 @@ impl Partition {
         }
     }
 
-    /// Overwrites an item where it lies, if the new one fits its chunk as well as any. It keeps its
-    /// place in the LRU and its heat.
+    /// Overwrites an item where it lies, if the new one fits its chunk as well as any. On probation it keeps
+    /// its place in the LRU and its heat.
     fn rewrite(&mut self, id: ChunkId, shape: &Shape, request: &StoreRequest, now: Seconds) -> bool {
         let item = self.slab.item(id);
         let class = item.class();
@@ -208,6 +208,7 @@ impl Partition {
         self.set_deadline(id, request.deadline);
         let bytes = &mut self.class_bytes[usize::from(class)];
         *bytes = *bytes - old_bytes as u64 + self.slab.item(id).total_bytes() as u64;
+        self.place_rewritten(id, usize::from(class), request.deadline, now);
         self.figures.total_items += 1;
         true
     }
@@ -231,9 +232,9 @@ impl Partition {
         let (class, bytes) = (usize::from(item.class()), item.total_bytes());
         self.set_deadline(id, deadline);
         self.class_bytes[class] += bytes as u64;
-        let segment = if self.returns(key.hash, class) { Segment::Warm } else { Segment::Hot };
+        let segment = self.first_segment(key.hash, class, deadline, now);
         self.lru[class].push(&mut self.slab, id, segment);
-        self.demote(class);
+        self.demote(class, now);
         self.figures.total_items += 1;
         self.grow_index();
         if !self.index.insert(key.hash, id) {

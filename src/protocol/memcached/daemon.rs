@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use crate::base::clock::{Clock, Now};
 use crate::config::Settings;
 use crate::counters;
-use crate::store::{Store, StoreStats};
+use crate::store::{Automove, LruMode, Store, StoreStats};
 
 /// Highest verbosity that can be set by command, as in memcached.
 const VERBOSITY_MAX: u32 = 2;
@@ -106,6 +106,30 @@ impl Daemon {
         let level = level.min(VERBOSITY_MAX) as u8;
         self.verbosity.store(level, Relaxed);
         (self.on_verbosity)(level);
+    }
+
+    /// The settings, with what clients have changed since the start.
+    pub(super) fn settings_in_force(&self) -> Settings {
+        let tuning = self.store.tuning();
+        Settings {
+            verbosity: self.verbosity(),
+            memory_limit_bytes: self.store.memory_limit_bytes(),
+            lru_segmented: tuning.lru_mode == LruMode::Segmented,
+            hot_lru_pct: tuning.segment_shares.hot_percent,
+            warm_lru_pct: tuning.segment_shares.warm_percent,
+            hot_max_factor: tuning.hot_max_factor,
+            warm_max_factor: tuning.warm_max_factor,
+            temp_lru: tuning.temp_lru,
+            temporary_ttl: tuning.temporary_ttl,
+            slab_automove: match tuning.automove {
+                Automove::Off => 0,
+                Automove::Gentle => 1,
+                Automove::Eager => 2,
+            },
+            slab_automove_ratio: tuning.automove_ratio,
+            slab_automove_window: tuning.automove_window,
+            ..self.settings.clone()
+        }
     }
 
     /// The sum over all workers.

@@ -8,6 +8,7 @@ use super::reply;
 use super::request::{Request, Retrieval};
 use super::session::{Expecting, Next, Session, Step, Turn};
 use super::stats;
+use super::tuning;
 
 /// Least and most megabytes that cache_memlimit takes; more is a number of bytes by mistake.
 const MEMLIMIT_MB_MIN: u32 = 8;
@@ -124,6 +125,7 @@ impl Session {
             }
             Request::Stats { what, arguments } => stats::answer(what, arguments, turn),
             Request::CacheMemlimit { megabytes, noreply } => cache_memlimit(megabytes, noreply, turn),
+            Request::Tune { order, noreply } => turn.reply(tuning::execute(order, turn), noreply),
             Request::MetaNoop => turn.output.push(reply::META_NOOP),
             Request::Quit | Request::Hopeless => return Step::Stop(input.len(), Next::Close),
             Request::Refused { reply, skip } => {

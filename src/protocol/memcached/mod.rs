@@ -11,6 +11,7 @@ mod reply;
 mod request;
 mod session;
 mod stats;
+mod tuning;
 
 pub use daemon::{ConnectionCounters, Daemon, WorkerCounters, WorkerFigures};
 pub use reply::TOO_MANY_CONNECTIONS;

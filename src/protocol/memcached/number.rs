@@ -5,6 +5,8 @@
 const I32_TEXT_MAX: usize = 11;
 /// The same for 64 bits.
 const U64_TEXT_MAX: usize = 22;
+/// The same for numbers with a fraction.
+const DECIMAL_TEXT_MAX: usize = 31;
 /// Largest length of a value that can be announced: two more bytes must fit 31 bits.
 const VALUE_BYTES_MAX: u64 = i32::MAX as u64 - 2;
 
@@ -66,9 +68,35 @@ pub fn exptime(text: &[u8]) -> Option<i64> {
     }
 }
 
+/// A number with a fraction: factors and ratios.
+pub fn decimal(text: &[u8]) -> Option<f64> {
+    if text.len() > DECIMAL_TEXT_MAX {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok().filter(|number: &f64| number.is_finite())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_with_a_fraction_is_finite_and_not_long() {
+        for (text, number) in [
+            ("0.8", Some(0.8)),
+            (".8", Some(0.8)),
+            ("-2", Some(-2.0)),
+            ("1e2", Some(100.0)),
+            ("", None),
+            ("0.8x", None),
+            ("nan", None),
+            ("inf", None),
+            ("0.00000000000000000000000000000000001", None),
+        ] {
+            assert_eq!(decimal(text.as_bytes()), number, "{text:?}");
+        }
+        assert_eq!(decimal(b"\xff"), None);
+    }
 
     #[test]
     fn each_field_has_its_own_rules() {

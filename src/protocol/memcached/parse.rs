@@ -6,6 +6,7 @@
 use super::number;
 use super::reply;
 use super::request::{Request, Retrieval};
+use super::tuning;
 use crate::store::{Direction, KEY_BYTES_MAX, StoreMode};
 
 /// Most tokens of a line that count; what follows is not looked at. Lists of keys are read apart.
@@ -16,7 +17,7 @@ const LEADING_BLANKS_MAX: usize = 100;
 const LINE_BYTES_MIN: usize = 4;
 
 /// The tokens of one line.
-struct Tokens<'a> {
+pub(super) struct Tokens<'a> {
     list: [&'a [u8]; TOKENS_MAX],
     len: usize,
 }
@@ -34,8 +35,12 @@ impl<'a> Tokens<'a> {
         tokens
     }
 
-    fn get(&self, index: usize) -> Option<&'a [u8]> {
+    pub(super) fn get(&self, index: usize) -> Option<&'a [u8]> {
         self.list[..self.len].get(index).copied()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
     }
 
     fn last(&self) -> &'a [u8] {
@@ -57,7 +62,7 @@ pub fn next_token(text: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// An answer for a command that cannot be carried out; none if it asked for silence.
-fn refuse(reply: &'static [u8], noreply: bool) -> Request<'static> {
+pub(super) fn refuse(reply: &'static [u8], noreply: bool) -> Request<'static> {
     Request::Refused { reply: (!noreply).then_some(reply), skip: 0 }
 }
 
@@ -220,6 +225,8 @@ fn administrative(line: &[u8]) -> Request<'_> {
             Some(level) => Request::Verbosity { level, noreply },
             None => refuse(reply::BAD_FORMAT, noreply),
         },
+        b"lru" => tuning::parse_lru(&tokens, noreply),
+        b"slabs" => tuning::parse_slabs(&tokens, noreply),
         b"shutdown" => refuse(reply::SHUTDOWN_NOT_ENABLED, noreply),
         b"flush_all" => flush_all(&tokens, noreply),
         _ if tokens.len >= 2 && tokens.last().starts_with(b"HTTP/") => Request::Hopeless,

@@ -1,6 +1,6 @@
 //! What one command line asks for. Keys and other text borrow from the line.
 
-use crate::store::{Direction, StoreMode};
+use crate::store::{Automove, Direction, LruMode, StoreMode};
 
 /// What the commands of the get family have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,8 +11,28 @@ pub struct Retrieval {
     pub exptime: Option<i32>,
 }
 
+/// A change of how the store keeps its items.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum TuneOrder {
+    /// lru tune
+    Segments { hot_percent: u32, warm_percent: u32, hot_max_factor: f64, warm_max_factor: f64 },
+    /// lru mode
+    LruMode(LruMode),
+    /// lru temp_ttl; `None` for no TEMP segment.
+    TemporaryTtl(Option<u32>),
+    /// slabs reassign, from and to; `None` if these are no numbers, which a client is told only where
+    /// pages may be moved at all.
+    Reassign(Option<[i32; 2]>),
+    /// slabs automove
+    Automove(Automove),
+    /// slabs automove ratio, above 0 and at most 1
+    AutomoveRatio(f64),
+    /// slabs automove window, in seconds
+    AutomoveWindow(u32),
+}
+
 /// One command, read from its line and not yet executed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request<'a> {
     /// get, gets, gat, gats. At least one key follows `keys_at` bytes into the line.
     Retrieve {
@@ -60,6 +80,11 @@ pub enum Request<'a> {
     },
     CacheMemlimit {
         megabytes: u32,
+        noreply: bool,
+    },
+    /// lru and slabs
+    Tune {
+        order: TuneOrder,
         noreply: bool,
     },
     /// mn: answers that everything before it is done.

@@ -118,7 +118,7 @@ fn general(turn: &mut Turn) {
         ("hash_is_expanding", yes_no(store.index_is_resizing)),
     ]);
     background(&mut lines, daemon, &store);
-    memory(&mut lines, &store);
+    memory(&mut lines, daemon, &store);
     own(&mut lines, &store);
 }
 
@@ -200,7 +200,7 @@ fn background(lines: &mut Lines, daemon: &Daemon, store: &StoreStats) {
     ]);
 }
 
-fn memory(lines: &mut Lines, store: &StoreStats) {
+fn memory(lines: &mut Lines, daemon: &Daemon, store: &StoreStats) {
     lines.add_all(&[
         ("bytes", store.bytes),
         ("curr_items", store.items),
@@ -208,18 +208,27 @@ fn memory(lines: &mut Lines, store: &StoreStats) {
         ("slab_global_page_pool", store.spare_bytes / store.page_bytes),
         ("expired_unfetched", store.sum(|class| class.expired_unfetched)),
         ("evicted_unfetched", store.sum(|class| class.evicted_unfetched)),
-        ("evicted_active", store.sum(|class| class.evicted_active)),
+    ]);
+    let is_maintained = daemon.settings.lru_maintainer;
+    if is_maintained {
+        lines.add("evicted_active", store.sum(|class| class.evicted_active));
+    }
+    lines.add_all(&[
         ("evictions", store.sum(|class| class.evicted)),
         ("reclaimed", store.sum(|class| class.reclaimed)),
         ("crawler_reclaimed", store.sum(|class| class.crawler_reclaimed)),
         ("crawler_items_checked", 0),
         ("lrutail_reflocked", 0),
-        ("moves_to_cold", store.sum(|class| class.moves_to_cold)),
-        ("moves_to_warm", store.sum(|class| class.moves_to_warm)),
-        ("moves_within_lru", store.sum(|class| class.moves_within_lru)),
-        ("direct_reclaims", store.sum(|class| class.direct_reclaims)),
-        ("lru_bumps_dropped", 0),
     ]);
+    if is_maintained {
+        lines.add_all(&[
+            ("moves_to_cold", store.sum(|class| class.moves_to_cold)),
+            ("moves_to_warm", store.sum(|class| class.moves_to_warm)),
+            ("moves_within_lru", store.sum(|class| class.moves_within_lru)),
+            ("direct_reclaims", store.sum(|class| class.direct_reclaims)),
+            ("lru_bumps_dropped", 0),
+        ]);
+    }
 }
 
 /// What only larder has.
@@ -238,10 +247,8 @@ fn own(lines: &mut Lines, store: &StoreStats) {
 fn settings(turn: &mut Turn) {
     let daemon = turn.daemon;
     let mut lines = Lines(turn.output);
-    for (name, value) in daemon.settings.rows() {
+    for (name, value) in daemon.settings_in_force().rows() {
         match name {
-            "verbosity" => lines.add(name, daemon.verbosity()),
-            "maxbytes" => lines.add(name, daemon.store.memory_limit_bytes()),
             "oldest" => lines.add(name, daemon.store.flush_due().map_or(0, |at| at.0)),
             _ => lines.add(name, value),
         }
@@ -258,22 +265,26 @@ fn store_stats(turn: &Turn) -> StoreStats {
 fn items(turn: &mut Turn) {
     let store = store_stats(turn);
     let is_maintained = turn.daemon.settings.lru_maintainer;
+    let has_temp = turn.daemon.store.tuning().temp_lru;
     let mut lines = Lines(turn.output);
     for (index, class) in store.classes.iter().enumerate().filter(|(_, class)| class.items() > 0) {
         let number = index + 1;
-        for (name, value) in item_lines(class, is_maintained) {
+        for (name, value) in item_lines(class, is_maintained, has_temp) {
             lines.add(format_args!("items:{number}:{name}"), value);
         }
     }
 }
 
-fn item_lines(class: &ClassStats, is_maintained: bool) -> Vec<(&'static str, u64)> {
+fn item_lines(class: &ClassStats, is_maintained: bool, has_temp: bool) -> Vec<(&'static str, u64)> {
     let figures = &class.figures;
-    let [hot, warm, cold, _] = class.segment_items;
+    let [hot, warm, cold, temp] = class.segment_items;
     let [age_hot, age_warm, age] = class.ages.map(u64::from);
     let mut lines = vec![("number", class.items())];
     if is_maintained {
         lines.extend([("number_hot", hot), ("number_warm", warm), ("number_cold", cold)]);
+        if has_temp {
+            lines.push(("number_temp", temp));
+        }
         lines.extend([("age_hot", age_hot), ("age_warm", age_warm)]);
     }
     lines.extend([
