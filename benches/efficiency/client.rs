@@ -56,6 +56,11 @@ impl Connection {
         Ok(Connection { stream, out: Vec::new(), buffer: vec![0; BUFFER_BYTES], unread: 0..0 })
     }
 
+    /// The same connection, for another thread to send on.
+    pub fn second_handle(&self) -> io::Result<TcpStream> {
+        self.stream.try_clone()
+    }
+
     /// Adds bytes to what is sent next.
     pub fn push(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
