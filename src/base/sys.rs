@@ -36,7 +36,7 @@ impl CpuTime {
 #[cfg(feature = "jemalloc")]
 pub fn return_free_memory() -> bool {
     use tikv_jemalloc_ctl::{background_thread, max_background_threads};
-    // One is enough for pages that come back in slices, and by default there is one per core.
+    // One is enough for pages that come back in slices.
     max_background_threads::write(1).and_then(|()| background_thread::write(true)).is_ok()
 }
 

@@ -446,14 +446,15 @@ mod tests {
 
     #[test]
     fn options_without_effect_are_checked_kept_and_named() {
-        let s = settings("-o hashpower=20,modern,no_hashexpand,hash_algorithm=xxh3,lru_crawler -L -B ascii");
+        let s = settings("-o hashpower=20,no_hashexpand,hash_algorithm=xxh3,lru_crawler -L -B ascii");
         assert_eq!(s.hash_power, 20);
         assert_eq!(s.hash_algorithm, HashAlgorithm::Xxh3);
         assert_eq!(s.binding_protocol, BindingProtocol::Ascii);
         assert!(s.large_pages && s.lru_crawler);
-        let named = ["-o hashpower", "-o modern", "-o no_hashexpand", "-o hash_algorithm", "-o lru_crawler"];
-        assert_eq!(s.without_effect[..5], named);
-        assert_eq!(s.without_effect[5..], ["--enable-largepages", "--protocol"]);
+        let named = ["-o hashpower", "-o no_hashexpand", "-o hash_algorithm", "-o lru_crawler"];
+        assert_eq!(s.without_effect[..4], named);
+        assert_eq!(s.without_effect[4..], ["--enable-largepages", "--protocol"]);
+        assert!(settings("-o no_modern").without_effect.is_empty(), "it changes the LRU and page moves");
         let s = settings("-o slab_chunk_max=64,slab_sizes=96-200-400,slab_automove,tail_repair_time=10");
         assert_eq!((s.slab_chunk_max, s.slab_automove), (64 << 10, 1));
         assert_eq!(s.slab_sizes, [96, 200, 400]);

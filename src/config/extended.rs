@@ -120,7 +120,8 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .help("first size of the hash table")
         .row("hashpower_init", |s| s.hash_power.to_string()),
     accepted("no_hashexpand", Effect::Switch(|_| ())).help("never grow the hash table"),
-    accepted("modern", Effect::Toggle(modern)).help("no_modern: the defaults of memcached 1.4"),
+    real("modern", Effect::Toggle(modern))
+        .help("without effect; no_modern gives the defaults of memcached 1.4"),
     accepted("no_chunked_items", Effect::Switch(|s| s.slab_chunk_max = 1 << 20))
         .help("slab_chunk_max of 1024"),
     real("slab_reassign", Effect::Toggle(|s, on| s.slab_reassign = on))

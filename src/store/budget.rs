@@ -1,9 +1,10 @@
 //! The memory limit: one count of pages that all partitions draw from.
 //!
-//! Everything that grows with the number of items is charged here in whole pages: slab pages, the
-//! blocks of large values and the segments of the index. A page that comes back is kept for the next
-//! taker, so memory once used is never more than the limit, plus what was overdrawn: index segments that
-//! a resize cannot do without, and one page for each partition that would have none.
+//! Everything that grows with the number of items is charged here in whole pages: slab pages and their
+//! tables of deadlines, the blocks of large values, the segments of the index, ghosts. A page that comes
+//! back is kept for the next taker, so memory once used is never more than the limit, plus what was
+//! overdrawn: index segments and deadlines that cannot be done without, and one page for each partition
+//! that would have none.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 

@@ -134,7 +134,7 @@ pub struct StoreStats {
     pub bytes: u64,
     /// Bytes that the limit allows.
     pub limit_bytes: u64,
-    /// Bytes in use against the limit: slab pages, blocks of large values and index.
+    /// Bytes in use against the limit: slab pages and their deadlines, blocks of large values, index, ghosts.
     pub used_bytes: u64,
     /// Of those: the index.
     pub index_bytes: u64,

@@ -10,7 +10,7 @@
 //!
 //! Numbers are little endian. All of it is bytes in a page: reading and writing needs no `unsafe`, and
 //! nothing is aligned. A chunk whose key length is 0 holds no item. When an item ends is not written here
-//! but beside the page ([`super::slab`]): most caches' items have either all a deadline or none.
+//! but beside the page ([`super::deadlines`]): items without a deadline pay nothing for it there.
 
 use crate::base::clock::Seconds;
 

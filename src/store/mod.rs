@@ -510,7 +510,8 @@ impl Store {
     }
 
     /// What `worker` does for its own partitions behind the requests, once a second: carries out a
-    /// delayed flush that has become due, gives the index its right size, moves items on in the LRU, takes expired items away, evicts
+    /// delayed flush that has become due, gives the index its right size, moves items on in the LRU, takes
+    /// expired items away, evicts
     /// what a smaller limit does not hold. Bounded; `true` if there is more to do than one call may, and it
     /// should soon be called again, which goes on where this one stopped.
     ///
