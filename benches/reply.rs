@@ -15,7 +15,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use fixture::{KeyText, NOW, VALUE, empty_store, fill, keys};
 use larder::base::clock::Clock;
 use larder::config::Settings;
-use larder::protocol::memcached::{Daemon, Next, Session, Turn};
+use larder::protocol::memcached::{Daemon, Hooks, Next, Session, Tag, Turn};
 use larder::protocol::output::Output;
 
 /// Commands that a client sends in one go.
@@ -52,12 +52,12 @@ impl io::Write for Sink {
 fn daemon(keys: &[KeyText]) -> Daemon {
     let store = empty_store(64);
     fill(&store, keys);
-    Daemon::new(Settings::default(), store, Clock::start(), |_| ())
+    Daemon::new(Settings::default(), store, Clock::start(), Hooks::default())
 }
 
 fn send(output: &mut Output, sink: &mut Sink) {
     while output.pending() > 0 {
-        output.write_to(sink).expect("a sink takes all");
+        output.write_to(sink, usize::MAX).expect("a sink takes all");
     }
 }
 
@@ -66,8 +66,8 @@ fn serve(daemon: &Daemon, session: &mut Session, output: &mut Output, input: &[u
     let mut sink = Sink::default();
     let mut consumed = 0;
     loop {
-        let counters = &daemon.workers[0];
-        let mut turn = Turn { daemon, counters, now: NOW, commands_left: PIPELINED, output: &mut *output };
+        let counters = daemon.counters(0, Tag::default());
+        let mut turn = Turn::new(daemon, counters, NOW, PIPELINED, 1, output);
         let served = session.serve(&input[consumed..], &mut turn);
         consumed += served.consumed;
         send(output, &mut sink);

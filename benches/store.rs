@@ -1,4 +1,5 @@
-//! How long the store takes for one operation, from one thread and without a protocol before it.
+//! How long the store takes for one operation, from one thread (but where it says two) and without a protocol
+//! before it.
 //!
 //! Values have 100 bytes, keys 16. "Hot" walks over 64 items, which the processor's caches hold; "cold"
 //! over a million, of which nearly every one has to come from memory.
@@ -8,8 +9,9 @@
 
 mod fixture;
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
 use fixture::{KeyText, NOW, VALUE, empty_store, fill, keys, set};
@@ -127,9 +129,45 @@ fn sets_that_evict(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Two threads at once on one item, and each on items of its own. A time is that of the wall clock for a get of
+/// one of them: on one item the lock of its partition goes back and forth, so half of the time is the longest that
+/// the lock can be busy with one get, which bounds how often a server can answer for its hottest key.
+fn gets_of_two_threads(criterion: &mut Criterion) {
+    let Filled { store, hot, cold } = Filled::new();
+    let others = &cold[HOT_ITEMS..2 * HOT_ITEMS];
+    let mut group = criterion.benchmark_group("store/get, two threads");
+    for (name, of_each) in [("one item", [&hot[..1], &hot[..1]]), ("items of their own", [&hot[..], others])]
+    {
+        group.bench_function(name, |bencher| {
+            bencher.iter_custom(|times| {
+                let begin = Barrier::new(of_each.len() + 1);
+                thread::scope(|scope| {
+                    let threads = of_each.map(|keys| {
+                        let (begin, store) = (&begin, &store);
+                        scope.spawn(move || {
+                            let mut value = Vec::with_capacity(VALUE.len());
+                            begin.wait();
+                            let found = keys.iter().cycle().take(times as usize);
+                            let found = found.filter(|key| get(store, key, &mut value)).count();
+                            assert_eq!(found, times as usize);
+                        })
+                    });
+                    begin.wait();
+                    let started = Instant::now();
+                    for thread in threads {
+                        thread.join().expect("every key is there");
+                    }
+                    started.elapsed()
+                })
+            });
+        });
+    }
+    group.finish();
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
-    targets = gets, sets_of_present_keys, sets_into_free_memory, sets_that_evict
+    targets = gets, gets_of_two_threads, sets_of_present_keys, sets_into_free_memory, sets_that_evict
 }
 criterion_main!(benches);

@@ -231,6 +231,33 @@ fn random_pieces_of_commands() {
         "touch ",
         "stats ",
         "verbosity 0",
+        "mg ",
+        "ms ",
+        "md ",
+        "ma ",
+        "me ",
+        " b",
+        " v",
+        " q",
+        " T30",
+        " N5",
+        " MA",
+        " C1",
+        " I",
+        " x",
+        "a2tr",
+        "lru_crawler ",
+        "metadump all",
+        "mgdump ",
+        "crawl 1,",
+        "flush_prefix ",
+        "watch ",
+        "evictions",
+        "detail on",
+        "detail dump",
+        "conns",
+        "refresh_certs",
+        "debugtime ",
     ];
     for seed in 0..150 {
         let mut random = Random(seed);
@@ -243,7 +270,8 @@ fn random_pieces_of_commands() {
 #[test]
 fn a_byte_more_or_less_somewhere_in_a_good_request() {
     let mut server = start!();
-    let request = b"set k 5 0 10\r\n0123456789\r\nget k\r\nincr k 5\r\ncas k 0 0 1 5\r\nx\r\ngat 0 k k\r\ndelete k noreply\r\nmn\r\n";
+    let request = b"set k 5 0 10\r\n0123456789\r\nget k\r\nincr k 5\r\ncas k 0 0 1 5\r\nx\r\ngat 0 k k\r\ndelete k noreply\r\n\
+        ms a2tr 2 b MA N30 C1 I\r\n12\r\nmg a2tr b v k O1 R30 q\r\nma k N0 J13 D2\r\nmd k I T9\r\nme k b\r\nmn\r\n";
     for at in 0..request.len() {
         for byte in [None, Some(b'\0'), Some(b' '), Some(b'\n'), Some(b'9'), Some(b'-'), Some(0xff)] {
             let mut changed = request.to_vec();

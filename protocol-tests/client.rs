@@ -108,6 +108,16 @@ impl Client {
         true
     }
 
+    /// Reads once. A signal, as there are when a daemon is stopped, is no answer.
+    fn receive(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            match self.socket.read(bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+
     /// Sends `sent` and gives what is answered, which must be followed by the answer to `mn`.
     #[track_caller]
     pub fn ask(&mut self, sent: impl AsRef<[u8]>) -> Vec<u8> {
@@ -117,7 +127,7 @@ impl Client {
         let mut reply = Vec::new();
         while !reply.ends_with(b"MN\r\n") {
             let mut bytes = [0; 16 * 1024];
-            let count = self.socket.read(&mut bytes).unwrap_or_else(|error| {
+            let count = self.receive(&mut bytes).unwrap_or_else(|error| {
                 panic!("sent {}, got {} and then: {error}", show(&request), show(&reply))
             });
             assert!(count > 0, "sent {}, got {} and the end", show(&request), show(&reply));
@@ -164,6 +174,16 @@ impl Client {
         bytes
     }
 
+    /// What has come, at least one byte.
+    #[track_caller]
+    pub fn read_some(&mut self) -> Vec<u8> {
+        let mut bytes = vec![0; 64 * 1024];
+        let count = self.receive(&mut bytes).expect("the reply goes on");
+        assert!(count > 0, "closed by the daemon");
+        bytes.truncate(count);
+        bytes
+    }
+
     /// Everything up to the end of the connection; a reset counts as an end.
     #[track_caller]
     pub fn read_to_close(&mut self) -> Vec<u8> {
@@ -196,7 +216,7 @@ impl Client {
             let start = got.len();
             let end = want.len().min(start + 64 * 1024);
             got.resize(end, 0);
-            let outcome = self.socket.read(&mut got[start..]);
+            let outcome = self.receive(&mut got[start..]);
             got.truncate(start + outcome.as_ref().copied().unwrap_or(0));
             let ended = got.len() == start;
             if ended || got[start..] != want[start..got.len()] {

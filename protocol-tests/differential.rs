@@ -3,7 +3,9 @@
 //! Owns the generator, which stays within what all releases of memcached and larder agree on (see
 //! `differences.rs` for the rest): no times that could pass meanwhile, no lines under four bytes, no
 //! surplus or missing tokens, no unreadable flags or exptimes in storage commands. cas uniques are compared
-//! by their order of appearance.
+//! by their order of appearance. Meta commands are in [`meta`].
+
+mod meta;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -44,6 +46,8 @@ enum Step {
     Plain(Vec<u8>),
     /// `cas` with the unique the key had when the batch began, moved by `off`.
     Cas { key: usize, off: u64, value: Vec<u8>, noreply: bool },
+    /// A meta command that compares: what stands before the unique of `key` moved by `off`, and behind it.
+    Compare { key: &'static str, off: u64, before: String, after: Vec<u8> },
 }
 
 /// What goes over one connection, cut into pieces at these fractions of 1000.
@@ -65,6 +69,9 @@ impl fmt::Debug for Step {
                     KEYS[*key].escape_debug(),
                     show(value)
                 )
+            }
+            Step::Compare { off, before, after, .. } => {
+                write!(formatter, "{} unique+{off}<<32 {}", before.escape_debug(), show(after))
             }
         }
     }
@@ -108,6 +115,9 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
     ]
     .prop_filter("white space alone is no number to some", |value: &Vec<u8>| {
         value.is_empty() || !value.iter().all(u8::is_ascii_whitespace)
+    })
+    .prop_filter("a number of many pages is none to larder", |value: &Vec<u8>| {
+        value.len() <= 6000 || !value.iter().all(u8::is_ascii_digit)
     })
 }
 
@@ -227,7 +237,7 @@ fn too_long_key() -> impl Strategy<Value = Step> {
 }
 
 fn batches() -> impl Strategy<Value = Vec<Batch>> {
-    let step = prop_oneof![8 => storage(), 6 => retrieval(), 6 => one_key(), 3 => cas(), 2 => wrong_length(), 2 => odd(), 1 => too_long_key()];
+    let step = prop_oneof![8 => storage(), 6 => retrieval(), 6 => one_key(), 3 => cas(), 2 => wrong_length(), 2 => odd(), 1 => too_long_key(), 14 => meta::step()];
     let batch = (prop::collection::vec(step, 1..25), prop::collection::vec(0..1000usize, 0..8))
         .prop_map(|(steps, cuts)| Batch { steps, cuts });
     prop::collection::vec(batch, 1..8)
@@ -236,7 +246,8 @@ fn batches() -> impl Strategy<Value = Vec<Batch>> {
 impl Side {
     /// Forgets all items and uniques.
     fn clear(&mut self) {
-        let deletes: String = KEYS.iter().map(|key| format!("delete {key} noreply\r\n")).collect();
+        let keys = KEYS.iter().chain([&meta::LEASED]);
+        let deletes: String = keys.map(|key| format!("delete {key} noreply\r\n")).collect();
         self.server.client().expect(deletes, "");
         self.uniques.clear();
     }
@@ -262,6 +273,11 @@ impl Side {
                     bytes.extend(format!("cas {key} 3 0 {} {unique}{noreply}\r\n", value.len()).bytes());
                     bytes.extend_from_slice(value);
                     bytes.extend_from_slice(b"\r\n");
+                }
+                Step::Compare { key, off, before, after } => {
+                    let unique = self.unique(&mut client, key).wrapping_add(off << 32);
+                    bytes.extend(format!("{before}{unique}").bytes());
+                    bytes.extend_from_slice(after);
                 }
             }
         }
@@ -295,6 +311,10 @@ impl Side {
             let (line, rest) = reply.split_at(end + 1);
             reply = rest;
             let words: Vec<&[u8]> = line.trim_ascii_end().split(|byte| *byte == b' ').collect();
+            if let Some(rest) = meta::normalised(line, &words, reply, &mut result) {
+                reply = rest;
+                continue;
+            }
             let [b"VALUE", key, flags, length, unique @ ..] = words.as_slice() else {
                 result.extend_from_slice(line);
                 continue;
@@ -330,7 +350,8 @@ fn number(word: &[u8]) -> u64 {
     text.parse().unwrap_or_else(|_| panic!("{} in a VALUE line", show(word)))
 }
 
-fn reference() -> Option<PathBuf> {
+/// The real memcached, if there is one.
+pub fn reference() -> Option<PathBuf> {
     let named = env::var_os("LARDER_TEST_REFERENCE").map(PathBuf::from);
     named.or_else(|| Some(PathBuf::from("/usr/bin/memcached")).filter(|path| Path::exists(path)))
 }

@@ -105,7 +105,7 @@ fn one_get_may_ask_for_more_than_fits_into_memory() {
 
 /// Connects once more; `None` if the daemon refuses with its error line and closes.
 #[track_caller]
-fn admitted(server: &Server) -> Option<Client> {
+pub fn admitted(server: &Server) -> Option<Client> {
     let mut stream = TcpStream::connect(server.addresses[0]).expect("the backlog takes it");
     let mut client = Client::from_tcp(stream.try_clone().unwrap());
     // A refused connection may be reset by this, its error line is already on the way then.

@@ -1,5 +1,7 @@
 """Starts and stops one server for the client suites and for the measurements.
 
+`server.py COMMAND...` runs a command beside a server, whose host:port it finds in LARDER_TEST_ADDRESS.
+
 Owns the command line that larder and memcached share and the question whether a server answers yet.
 Knows no client library and no test framework; needs nothing but Python's standard library.
 """
@@ -8,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -111,13 +114,13 @@ class Server:
         return socket.create_connection((self.host, self.port), timeout=20)
 
     def answers(self) -> bool:
-        """Waits until `version` is answered; False if the server exits or takes too long."""
+        """Waits until `version` is answered, or refused before a login; False if the server exits or takes too long."""
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 with self.connect() as connection:
                     connection.sendall(b"version\r\n")
-                    if not connection.recv(64).startswith(b"VERSION "):
+                    if not connection.recv(64).startswith((b"VERSION ", b"CLIENT_ERROR unauthenticated")):
                         return False
                 # A stranger on the port would answer in place of a server that could not bind.
                 return self.process.poll() is None
@@ -160,3 +163,10 @@ class Server:
                     return found
                 found[words[1]] = words[2].strip() if len(words) > 2 else ""
         raise StartError(f"{self.program}: closed the connection inside `stats`")
+
+
+if __name__ == "__main__":
+    with Server() as beside:
+        environment = {**os.environ, "LARDER_TEST_ADDRESS": beside.address}
+        ended = subprocess.run(sys.argv[1:], env=environment, check=False).returncode
+    sys.exit(ended)

@@ -35,6 +35,7 @@ pub enum Kind {
 pub struct Launch {
     program: PathBuf,
     options: Vec<OsString>,
+    variables: Vec<(&'static str, &'static str)>,
     listens: bool,
 }
 
@@ -44,6 +45,8 @@ pub struct Server {
     guard: Option<Guard>,
     /// Where it listens on TCP, in its own order; empty with `-s`.
     pub addresses: Vec<SocketAddr>,
+    /// Where it answers datagrams, in its own order.
+    pub udp_addresses: Vec<SocketAddr>,
     /// The connection that proved that it accepts. The first client gets it, so that no test meets a
     /// connection that it did not open.
     first: Mutex<Option<Client>>,
@@ -90,12 +93,14 @@ impl Launch {
     pub fn new() -> Launch {
         let program = std::env::var_os("LARDER_TEST_SERVER").map(PathBuf::from);
         let built = option_env!("CARGO_BIN_EXE_larder").map(PathBuf::from);
-        Launch::of(program.or(built).expect("LARDER_TEST_SERVER names the daemon to test"))
+        let launch = Launch::of(program.or(built).expect("LARDER_TEST_SERVER names the daemon to test"));
+        let options = std::env::var("LARDER_TEST_OPTIONS").unwrap_or_default();
+        launch.options(options.split_whitespace())
     }
 
     /// Any memcached-compatible daemon.
     pub fn of(program: PathBuf) -> Launch {
-        Launch { program, options: Vec::new(), listens: true }
+        Launch { program, options: Vec::new(), variables: Vec::new(), listens: true }
     }
 
     pub fn program(&self) -> &Path {
@@ -104,6 +109,12 @@ impl Launch {
 
     pub fn options<O: Into<OsString>>(mut self, options: impl IntoIterator<Item = O>) -> Launch {
         self.options.extend(options.into_iter().map(Into::into));
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub fn variable(mut self, name: &'static str, value: &'static str) -> Launch {
+        self.variables.push((name, value));
         self
     }
 
@@ -122,6 +133,7 @@ impl Launch {
         if self.listens {
             command.args(["-l", "127.0.0.1", "-p", "-1"]);
         }
+        command.envs(self.variables.iter().copied());
         command.args(&self.options).env("MEMCACHED_PORT_FILENAME", directory.join("ports"));
         command
     }
@@ -131,9 +143,11 @@ impl Launch {
     pub fn start(self) -> Server {
         let directory = TempDir::new().expect("a temporary directory");
         let ports = directory.path().join("ports");
+        let is_guarded = self.options.iter().any(|option| option == "-Y" || option == "--users-file");
         let mut server = self.spawn(directory);
         wait_until("the daemon writes its port file", || server.alive() && ports.exists());
         server.addresses = read_ports(&ports);
+        server.udp_addresses = ports_of("UDP", &ports);
         let address = server.addresses[0];
         let mut accepted = None;
         wait_until("the daemon accepts", || {
@@ -141,7 +155,8 @@ impl Launch {
             server.alive() && accepted.is_some()
         });
         let mut first = accepted.map(Client::from_tcp);
-        first.iter_mut().for_each(|client| client.expect("", ""));
+        // Whoever has to log in is not told more than that.
+        first.iter_mut().filter(|_| !is_guarded).for_each(|client| client.expect("", ""));
         server.first = Mutex::new(first);
         server
     }
@@ -174,7 +189,8 @@ impl Launch {
             }
         });
         let first = Mutex::new(None);
-        Server { child, guard, addresses: Vec::new(), first, stderr, _directory: directory }
+        let (addresses, udp_addresses) = (Vec::new(), Vec::new());
+        Server { child, guard, addresses, udp_addresses, first, stderr, _directory: directory }
     }
 
     /// Runs a daemon that is expected to end by itself, and gives its exit code and output.
@@ -351,17 +367,22 @@ fn wait_for_end(child: &mut Child) -> Option<ExitStatus> {
 
 /// Lines `TCP INET: 1234` and `TCP INET6: 1234`; the listeners of these tests are all on loopback.
 pub fn read_ports(path: &Path) -> Vec<SocketAddr> {
+    let addresses = ports_of("TCP", path);
+    assert!(!addresses.is_empty(), "no TCP port in {:?}", fs::read_to_string(path));
+    addresses
+}
+
+/// The addresses of one transport in such a file.
+fn ports_of(transport: &str, path: &Path) -> Vec<SocketAddr> {
     let text = fs::read_to_string(path).expect("a port file");
     let address = |line: &str| {
-        let (kind, port) = line.split_once(": ")?;
-        let ip: IpAddr = match kind {
-            "TCP INET" => Ipv4Addr::LOCALHOST.into(),
-            "TCP INET6" => Ipv6Addr::LOCALHOST.into(),
+        let (family, port) = line.strip_prefix(transport)?.split_once(": ")?;
+        let ip: IpAddr = match family {
+            " INET" => Ipv4Addr::LOCALHOST.into(),
+            " INET6" => Ipv6Addr::LOCALHOST.into(),
             _ => return None,
         };
         Some(SocketAddr::new(ip, port.trim().parse().ok()?))
     };
-    let addresses: Vec<_> = text.lines().filter_map(address).collect();
-    assert!(!addresses.is_empty(), "no TCP port in {text:?}");
-    addresses
+    text.lines().filter_map(address).collect()
 }

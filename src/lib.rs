@@ -3,6 +3,8 @@
 //! Layers, bottom to top; a module uses those before it and never those behind it.
 
 pub mod base;
+
+pub mod auth;
 pub mod config;
 pub mod store;
 

@@ -1,10 +1,12 @@
 //! The `larder` program: from the command line to a running daemon, and to an exit code.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
+use larder::auth;
 use larder::config::{self, Action};
 use larder::server;
+use larder::server::process::EXIT_USAGE;
 
 /// Pages that the store gives back leave holes all over the heap, which the system's allocator keeps.
 #[cfg(feature = "jemalloc")]
@@ -15,7 +17,11 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let program = args.next().unwrap_or_else(|| "larder".into());
     let program = program.to_string_lossy();
-    match config::load(&program, args.collect()) {
+    let args: Vec<_> = args.collect();
+    if args.first().is_some_and(|word| word == "passwd") {
+        return passwd(&program, &args[1..]);
+    }
+    match config::load(&program, args) {
         Ok(Action::Print(text)) => {
             // A reader that has gone away needs no text.
             let _ = std::io::stdout().write_all(text.as_bytes());
@@ -29,7 +35,40 @@ fn main() -> ExitCode {
     }
 }
 
-fn fail(program: &str, error: &dyn std::error::Error, code: i32) -> ExitCode {
+/// `larder passwd NAME [RIGHTS [prefix=TEXT...]]`: reads a password and prints a line for `--users-file`.
+fn passwd(program: &str, words: &[std::ffi::OsString]) -> ExitCode {
+    let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let made = read_password().map_err(|error| error.to_string()).and_then(|password| {
+        // As a line has it that another program writes.
+        let password = password.trim_end_matches(['\r', '\n']);
+        auth::line(&words, password.as_bytes())
+    });
+    match made {
+        Ok(line) => {
+            // A reader that has gone away needs no line.
+            let _ = writeln!(std::io::stdout(), "{line}");
+            ExitCode::SUCCESS
+        }
+        Err(problem) => {
+            fail(program, &format!("passwd NAME [RIGHTS [prefix=TEXT...]]: {problem}"), EXIT_USAGE)
+        }
+    }
+}
+
+/// From the terminal, without showing it and twice, or else a line of standard input.
+fn read_password() -> std::io::Result<String> {
+    if !std::io::stdin().is_terminal() {
+        let mut line = String::new();
+        return std::io::stdin().read_line(&mut line).map(|_| line);
+    }
+    let password = rpassword::prompt_password("Password: ")?;
+    if rpassword::prompt_password("Again: ")? != password {
+        return Err(std::io::Error::other("expected the same password twice"));
+    }
+    Ok(password)
+}
+
+fn fail(program: &str, error: &dyn std::fmt::Display, code: i32) -> ExitCode {
     let name = std::path::Path::new(program).file_name().unwrap_or(program.as_ref());
     eprintln!("{}: {error}", name.to_string_lossy());
     ExitCode::from(u8::try_from(code).unwrap_or(1))

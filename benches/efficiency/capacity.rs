@@ -8,7 +8,7 @@ use std::io;
 use serde_json::json;
 
 use crate::client::{Connection, Reply, is_stored, unexpected};
-use crate::ledger::{Answer, Faults, Ledger, Verdict};
+use crate::ledger::{self, Answer, Faults, Ledger, Verdict};
 use crate::options::Options;
 use crate::report::Report;
 use crate::server::{Program, Server};
@@ -40,7 +40,7 @@ pub fn run_all(programs: &[Program], options: &Options, report: &mut Report) -> 
          over key and value",
         options.memory_mb, options.threads, options.repeat
     );
-    let values = Values::new(options.seed);
+    let values = ledger::values(options.seed);
     let mut faults = Faults::default();
     let headings = [
         "value",

@@ -5,7 +5,7 @@ use std::io;
 use serde_json::json;
 
 use crate::client::Connection;
-use crate::ledger::Faults;
+use crate::ledger::{self, Faults};
 use crate::options::Options;
 use crate::replay::{Replay, Replayed};
 use crate::report::Report;
@@ -52,7 +52,7 @@ pub fn run_all(programs: &[Program], options: &Options, report: &mut Report) -> 
         "\nhit ratio: -m {} -t {}, seed {}, {} run(s) each; median (lowest-highest)",
         options.memory_mb, options.threads, options.seed, options.repeat
     );
-    let values = Values::new(options.seed);
+    let values = ledger::values(options.seed);
     let mut faults = Faults::default();
     let headings = [
         "trace",

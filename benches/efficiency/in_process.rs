@@ -8,12 +8,12 @@ use larder::base::clock::{Deadline, Seconds};
 use larder::store::{Store, StoreMode, StoreOptions, StoreOutcome, StoreRequest, StoreStats};
 use serde_json::json;
 
-use crate::ledger::{Answer, Faults, Ledger};
+use crate::ledger::{self, Answer, Faults, Ledger};
 use crate::options::Options;
 use crate::report::Report;
 use crate::table::{Table, thousands};
 use crate::trace::{Action, Request, Scale, Trace, TraceName};
-use crate::value::{KEY_BYTES_MAX, VALUE_BYTES_MAX, Values};
+use crate::value::{KEY_BYTES_MAX, Values};
 
 /// Seed of the store's hash.
 const HASH_SEED: u64 = 7;
@@ -92,7 +92,7 @@ pub fn run(trace: Trace, variant: &Variant, rate: f64, values: &Values) -> Outco
         scored_gets: 0,
         scored_hits: 0,
         key: Vec::with_capacity(KEY_BYTES_MAX),
-        value: Vec::with_capacity(VALUE_BYTES_MAX),
+        value: Vec::with_capacity(ledger::VALUE_BYTES_MAX),
     };
     let started = Instant::now();
     let mut now = Seconds::START;
@@ -190,7 +190,7 @@ fn millis(now: Seconds) -> u32 {
 
 /// Runs every trace against every variant and prints a row for each.
 pub fn run_all(options: &Options, report: &mut Report) -> Faults {
-    let values = Values::new(options.seed);
+    let values = ledger::values(options.seed);
     let mut faults = Faults::default();
     let headings = [
         "trace",

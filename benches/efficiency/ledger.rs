@@ -6,6 +6,14 @@
 
 use crate::value::Values;
 
+/// Longest value of a trace, in bytes.
+pub const VALUE_BYTES_MAX: usize = 1 << 14;
+
+/// Keys and values of this seed, for any trace.
+pub fn values(seed: u64) -> Values {
+    Values::new(seed, VALUE_BYTES_MAX)
+}
+
 /// Set in a state while a value may be there: it was stored, and not deleted since.
 const PRESENT: u8 = 0x80;
 /// The version in a state. A value whose version lies 128 overwrites back would pass as new.
@@ -114,7 +122,7 @@ impl Ledger {
     #[inline]
     pub fn delete(&mut self, id: u32) {
         let expected = &mut self.expected[id as usize];
-        expected.state = (expected.state + 1) & VERSION;
+        expected.state = expected.state.wrapping_add(1) & VERSION;
     }
 
     /// Judges a value of item `id`, asked for at `now_ms`.

@@ -1,15 +1,18 @@
 //! How well larder uses its memory, and how evenly it answers, beside memcached in the same run.
 //!
 //! `cargo bench --bench efficiency -- --help` names the parts and describes the traces; `run` beside this
-//! file installs memcached first. `-- --in-process` runs the traces against the store alone.
+//! file installs memcached first. `-- --in-process` runs traces and stalls against the store alone.
 
 mod capacity;
 mod client;
 mod hit_ratio;
 mod in_process;
+mod in_process_stall;
 mod ledger;
 mod options;
 mod pattern;
+#[path = "../fixture/process.rs"]
+mod process;
 mod replay;
 mod report;
 mod scaling;
@@ -17,8 +20,10 @@ mod self_test;
 mod server;
 mod sizes;
 mod stall;
+#[path = "../fixture/table.rs"]
 mod table;
 mod trace;
+#[path = "../fixture/value.rs"]
 mod value;
 
 use std::io;
@@ -53,7 +58,7 @@ fn run(options: &Options) -> io::Result<Faults> {
     }
     let mut report = Report::create(options.json.as_deref())?;
     if options.in_process {
-        return Ok(in_process::run_all(options, &mut report));
+        return Ok(run_in_process(options, &mut report));
     }
     let programs = server::programs(options);
     let mut faults = Faults::default();
@@ -67,7 +72,20 @@ fn run(options: &Options) -> io::Result<Faults> {
         faults.add(&of_part);
     }
     if options.quick {
-        faults.add(&in_process::run_all(options, &mut report));
+        faults.add(&run_in_process(options, &mut report));
     }
     Ok(faults)
+}
+
+/// The parts that there are without a server.
+fn run_in_process(options: &Options, report: &mut Report) -> Faults {
+    let mut faults = Faults::default();
+    for part in &options.parts {
+        match part {
+            Part::HitRatio => faults.add(&in_process::run_all(options, report)),
+            Part::Stall => faults.add(&in_process_stall::run(options, report)),
+            Part::Capacity | Part::Scaling => {}
+        }
+    }
+    faults
 }

@@ -167,10 +167,14 @@ fn command() -> Command {
                 .value_parser(value_parser!(PathBuf)),
             flag("quick", "Everything at a small size, to see that it works"),
             flag("self-test", "Only try the checker against wrong answers"),
-            flag("in-process", "The traces straight against the store: no sockets, simulated time"),
-            value("partitions", "LIST", "In process: numbers of partitions [the daemon's]")
-                .value_delimiter(',')
-                .value_parser(power_of_two),
+            flag("in-process", "hit-ratio and stall straight against the store: no sockets, simulated time"),
+            value(
+                "partitions",
+                "LIST",
+                "In process: numbers of partitions, for stall the first [the daemon's]",
+            )
+            .value_delimiter(',')
+            .value_parser(power_of_two),
             value("page-bytes", "N", "In process: bytes of a page [the daemon's]").value_parser(power_of_two),
             value("workers", "N", "In process: workers [1]").value_parser(count),
             value("rate", "N", "In process: requests per simulated second [100000]").value_parser(positive),

@@ -7,12 +7,11 @@
 use serde_json::json;
 
 use crate::in_process::{self, Outcome, Variant};
-use crate::ledger::Faults;
+use crate::ledger::{self, Faults};
 use crate::options::Options;
 use crate::report::Report;
 use crate::table::{Table, thousands};
 use crate::trace::{Scale, Trace, TraceName};
-use crate::value::Values;
 
 /// Memory in MB at which the trace has its own size.
 const OWN_SIZE_MB: f64 = 64.0;
@@ -26,9 +25,9 @@ const FAR_SIZES_MB: [(&str, f64); 2] = [("64 GiB", 65_536.0), ("1 TiB", 1_048_57
 /// What the extrapolation takes for granted.
 const ASSUMPTIONS: &str = "  Extrapolated, not measured. It assumes: popularity keeps its shape (exponent 1) and the keys grow with the
   memory; lengths keep their distribution; requests per key stay the same, so first requests for a key miss as
-  often as here; partitions of more than 4 MB behave alike, however many there are; pages are 64 KiB, as they
-  are from 16 MB for each partition on; chunk ids keep their 32 bits (partitions of up to 32 GiB), so that an
-  item's overhead does not grow.";
+  often as here; partitions of 16 MB and more behave alike, however many there are, also where pages of 64 KiB
+  are a smaller share of them than pages of 16 KiB are here; chunk ids keep their 32 bits (partitions of up to
+  32 GiB), so that an item's overhead does not grow.";
 
 /// What one size of memory came to.
 struct Point {
@@ -45,7 +44,7 @@ impl Point {
 /// Measures the small sizes and prints them with what follows for the large ones.
 pub fn run_all(options: &Options, report: &mut Report) -> Faults {
     let sizes = if options.quick { QUICK_SIZES_MB.as_slice() } else { SIZES_MB.as_slice() };
-    let values = Values::new(options.seed);
+    let values = ledger::values(options.seed);
     println!(
         "\nscaling: trace etc in process, keys and requests grow with the memory, seed {}",
         options.seed

@@ -7,10 +7,9 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 
-use crate::ledger::{Answer, Ledger, Verdict};
+use crate::ledger::{self, Answer, Ledger, Verdict};
 use crate::replay::{Replay, Replayed};
 use crate::trace::{Scale, Trace, TraceName};
-use crate::value::Values;
 
 /// Length of the value that is judged.
 const VALUE_BYTES: usize = 100;
@@ -31,7 +30,7 @@ fn check(what: &str, is_right: bool) -> io::Result<()> {
 }
 
 fn judge_answers() -> io::Result<()> {
-    let values = Values::new(1);
+    let values = ledger::values(1);
     let value = |id: u32, version: u8| {
         let mut value = Vec::new();
         values.push_value(id, version, VALUE_BYTES, &mut value);
@@ -109,7 +108,7 @@ impl Lie {
         });
         // This trace overwrites, and has no value so short that one could well pass for another.
         let trace = Trace::new(TraceName::Varied, 1, Scale { keys: 0.001, requests: 0.01 }, 1.0);
-        Replay::new(trace, address, 1, &Values::new(1))?.run()
+        Replay::new(trace, address, 1, &ledger::values(1))?.run()
     }
 
     fn serve(self, stream: TcpStream) -> io::Result<()> {

@@ -16,7 +16,7 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 
 use crate::client::{Connection, Reply, unexpected};
-use crate::ledger::{Answer, Faults, Ledger};
+use crate::ledger::{self, Answer, Faults, Ledger};
 use crate::options::Options;
 use crate::report::Report;
 use crate::server::{Program, Server};
@@ -30,8 +30,8 @@ const STALL_MS: [u64; 2] = [1, 2];
 /// Longest wait that is told from longer ones, in nanoseconds: more than a connection has patience for.
 const LONGEST_NS: u64 = 60_000_000_000;
 /// Lengths of loaded keys and values.
-const KEY_BYTES: usize = 14;
-const VALUE_BYTES: usize = 8;
+pub const KEY_BYTES: usize = 14;
+pub const VALUE_BYTES: usize = 8;
 /// Sets without reply between two requests for one, which keeps what is under way bounded.
 const SETS_PER_BATCH: u32 = 500;
 /// Memory for a loaded item, more than any of the servers needs; so nothing is evicted.
@@ -61,9 +61,14 @@ struct Run {
     evictions: u64,
 }
 
+/// Memory for what is loaded.
+pub fn memory_mb(options: &Options) -> usize {
+    ((options.stall_items * BYTES_PER_ITEM) >> 20) as usize + 64
+}
+
 /// Loads every program under a reader's eyes and prints the comparison.
 pub fn run_all(programs: &[Program], options: &Options, report: &mut Report) -> io::Result<Faults> {
-    let memory_mb = ((options.stall_items * BYTES_PER_ITEM) >> 20) as usize + 64;
+    let memory_mb = memory_mb(options);
     println!(
         "\nstall: a get every {} us while {} items of {KEY_BYTES}+{VALUE_BYTES} B are loaded, -m {memory_mb} -t {}, \
          {} run(s) each; waits in us",
@@ -72,7 +77,7 @@ pub fn run_all(programs: &[Program], options: &Options, report: &mut Report) -> 
         options.threads,
         options.repeat
     );
-    let values = Values::new(options.seed);
+    let values = ledger::values(options.seed);
     let mut faults = Faults::default();
     let mut runs: Vec<Vec<Run>> = programs.iter().map(|_| Vec::new()).collect();
     for repetition in 0..options.repeat {

@@ -1,5 +1,6 @@
 """The small command-line tools of libmemcached-tools, as an administrator calls them."""
 
+import re
 import subprocess
 
 import pytest
@@ -73,7 +74,22 @@ def test_memcping_and_memcstat(tool, server):
     tool("memcping")
     assert f"pid: {server.pid}".encode() in tool("memcstat")
     assert b"maxbytes: 67108864" in tool("memcstat", "settings")
+    tool("memccp", "one")
+    assert b"items:1:number: " in tool("memcstat", "items") or b":number: 1" in tool("memcstat", "items")
+    assert b"active_slabs: " in tool("memcstat", "slabs")
     assert b" 1.6." in tool("memcstat", "--server-version")
+
+
+def test_memcstat_shows_every_figure(tool, server):
+    tool("memccp", "one")
+    before = server.stats()
+    shown = dict(re.findall(r"^\s+(\w+): (.*)$", tool("memcstat").decode(), re.MULTILINE))
+    after = server.stats()
+    assert set(shown) == set(after)
+    for name, value in shown.items():
+        if before[name] == after[name]:
+            assert value == after[name], name
+    assert int(shown["curr_items"]) >= 1
 
 
 def test_memcdump_lists_the_keys(tool, wait_until):

@@ -4,6 +4,7 @@
 //! immortal. The wall clock is looked at once a second, and only to read absolute exptimes.
 //! A reading is taken once per turn of an event loop and passed down; nothing below reads a clock.
 
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Seconds on the monotonic scale. The daemon starts at [`Seconds::START`].
@@ -68,36 +69,86 @@ impl Now {
     }
 }
 
-/// The daemon's clock: where zero is. Copies agree with each other.
-#[derive(Clone, Copy, Debug)]
+/// The daemon's clock: where zero is. For tests it can be stopped and moved on.
+#[derive(Debug)]
 pub struct Clock {
     origin: Instant,
+    /// Seconds that it was moved on by.
+    shift: AtomicI64,
+    /// The reading at which it stands; 0 if it goes.
+    stopped_at: AtomicU32,
 }
 
 impl Clock {
     /// A clock that reads [`Seconds::START`] now.
     pub fn start() -> Clock {
-        Clock { origin: Instant::now() }
+        Clock { origin: Instant::now(), shift: AtomicI64::new(0), stopped_at: AtomicU32::new(0) }
     }
 
-    /// `instant` on this clock's scale.
-    fn seconds_at(&self, instant: Instant) -> Seconds {
+    /// Seconds on the monotonic scale at `instant`, whatever was done to this clock.
+    fn true_seconds_at(&self, instant: Instant) -> Seconds {
         let elapsed = instant.saturating_duration_since(self.origin).as_secs();
         Seconds::START.after(u32::try_from(elapsed).unwrap_or(u32::MAX))
     }
 
+    /// What this clock shows at `instant`.
+    fn seconds_at(&self, instant: Instant) -> Seconds {
+        let stopped_at = self.stopped_at.load(Relaxed);
+        if stopped_at != 0 {
+            return Seconds(stopped_at);
+        }
+        moved(self.true_seconds_at(instant), self.shift.load(Relaxed))
+    }
+
+    /// Reads both clocks. A wall clock is moved with this one.
+    fn read_at(&self, instant: Instant) -> Now {
+        let seconds = self.seconds_at(instant);
+        let ahead = i64::from(seconds.0) - i64::from(self.true_seconds_at(instant).0);
+        Now { seconds, unix: unix_seconds() + ahead }
+    }
+
+    /// Stops the clock where it is.
+    pub fn stop(&self) {
+        self.stopped_at.store(self.now().seconds.0, Relaxed);
+    }
+
+    /// Lets the clock go again, at the time that it would show had it not been stopped.
+    pub fn go(&self) {
+        self.stopped_at.store(0, Relaxed);
+    }
+
+    /// Moves the clock by `seconds`; one that stands is moved as well.
+    pub fn shift(&self, seconds: i64) {
+        self.shift.fetch_add(seconds, Relaxed);
+        let stopped_at = self.stopped_at.load(Relaxed);
+        if stopped_at != 0 {
+            self.stopped_at.store(moved(Seconds(stopped_at), seconds).0, Relaxed);
+        }
+    }
+
     /// Reads both clocks.
     pub fn now(&self) -> Now {
-        Now { seconds: self.seconds_at(Instant::now()), unix: unix_seconds() }
+        self.read_at(Instant::now())
     }
 
     /// Brings `now` up to date with `instant`; looks at the wall clock only when the second has changed.
     pub fn refresh(&self, now: &mut Now, instant: Instant) {
-        let seconds = self.seconds_at(instant);
-        if seconds != now.seconds {
-            *now = Now { seconds, unix: unix_seconds() };
+        if self.seconds_at(instant) != now.seconds {
+            *now = self.read_at(instant);
         }
     }
+}
+
+/// `seconds` moved by `shift`, but not to before the start.
+fn moved(seconds: Seconds, shift: i64) -> Seconds {
+    let moved = i64::from(seconds.0).saturating_add(shift);
+    Seconds(moved.clamp(Seconds::START.0.into(), u32::MAX.into()) as u32)
+}
+
+/// The wall clock in microseconds since 1970, for lines of a log.
+pub fn unix_micros() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// The wall clock as a Unix time; before 1970 it reads 0.
@@ -126,6 +177,23 @@ mod tests {
         assert_eq!(now.deadline_at_unix(1_000_000), Deadline::PASSED);
         assert_eq!(now.deadline_at_unix(-5), Deadline::PASSED);
         assert_eq!(now.deadline_at_unix(i64::MAX), Deadline(u32::MAX));
+    }
+
+    #[test]
+    fn a_clock_can_be_stopped_and_moved() {
+        let clock = Clock::start();
+        clock.shift(100);
+        let moved = clock.now().seconds;
+        assert!((102..110).contains(&moved.0), "{moved:?}");
+        assert!((95..105).contains(&(clock.now().unix - unix_seconds())));
+        clock.stop();
+        let stopped = clock.now().seconds;
+        clock.shift(5);
+        assert_eq!(clock.now().seconds, stopped.after(5));
+        clock.go();
+        assert!(clock.now().seconds >= stopped.after(5));
+        clock.shift(i64::MIN / 2);
+        assert_eq!(clock.now().seconds, Seconds::START);
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The lowest layer: time, hashing and counters. Knows nothing of items, protocols or sockets.
+//! The lowest layer: time, hashing, counters and what ration the log has. Knows nothing of items, protocols or sockets.
 
 pub mod clock;
 pub mod counters;
 pub mod hash;
+pub mod rationed;
 pub mod sys;

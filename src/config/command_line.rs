@@ -11,8 +11,10 @@ use clap::{Arg, ArgAction, Command, value_parser};
 
 use super::error::{ConfigError, Problem, Source, printable};
 use super::help;
+use super::listen::Interface;
 use super::options::{Effect, Group, OptionSpec, Printed, Support, table};
-use super::settings::{HOT_AND_WARM_PCT_MAX, Settings, THREADS_WARNING};
+use super::settings::{BindingProtocol, HOT_AND_WARM_PCT_MAX, Port, Settings, THREADS_WARNING};
+use super::tls::Security;
 use super::{file, options};
 
 /// What to do after reading the command line.
@@ -199,7 +201,7 @@ fn apply(settings: &mut Settings, given: &Given) -> Result<(), ConfigError> {
         Effect::Value(act) => act(settings, given.text()?.ok_or_else(missing)?).map_err(fail)?,
         Effect::OptionalValue(act) => act(settings, given.text()?).map_err(fail)?,
         Effect::Path(act) => act(settings, given.value.as_deref().ok_or_else(missing)?).map_err(fail)?,
-        Effect::Refuse => return Err(fail(Problem::NotYet("leave it out"))),
+        Effect::Refuse(why) => return Err(fail(Problem::NotYet(why))),
         Effect::ExtendedList | Effect::Print(_) | Effect::ConfigFile => {}
     }
     if given.spec.support == Support::Accepted {
@@ -213,14 +215,7 @@ fn apply(settings: &mut Settings, given: &Given) -> Result<(), ConfigError> {
 
 /// Rules that tie several options together.
 fn finish(settings: &mut Settings, given: &[Given]) -> Result<(), ConfigError> {
-    // The error belongs to whichever of the two was given last.
-    let blame = |names: [&str; 2], problem: String| {
-        let culprit = given.iter().rev().find(|one| names.contains(&one.spec.long));
-        match culprit {
-            Some(one) => one.error(Problem::Expected(problem)),
-            None => ConfigError::new(Source::CommandLine, Problem::Expected(problem)),
-        }
-    };
+    let blame = |names, problem| blame(given, names, problem);
     let half = settings.memory_limit_bytes / 2;
     if settings.max_item_size > half {
         let (size, memory) = (settings.max_item_size, settings.memory_limit_bytes >> 20);
@@ -250,8 +245,78 @@ fn finish(settings: &mut Settings, given: &[Given]) -> Result<(), ConfigError> {
             settings.threads
         ));
     }
+    // As in memcached, whoever names a port for UDP alone means both.
+    if settings.udp.port != Port::Off && given.iter().all(|one| one.spec.long != "port") {
+        settings.tcp_port = settings.udp.port;
+    }
     settings.resolve_listen();
+    rules_of_logins(settings, given)?;
+    if let Some((culprits, problem)) = tls_problem(settings) {
+        return Err(blame(culprits, problem));
+    }
+    if let Some(address) = settings.public_udp_address() {
+        let problem = format!(
+            "UDP on loopback addresses only, or -o udp_public if '{}' is to answer whoever can reach it",
+            printable(address)
+        );
+        return Err(blame(["udp-port", "listen"], problem));
+    }
     Ok(())
+}
+
+/// The error of two options that do not go together: it belongs to whichever was given last.
+fn blame(given: &[Given], names: [&str; 2], problem: String) -> ConfigError {
+    let culprit = given.iter().rev().find(|one| names.contains(&one.spec.long));
+    match culprit {
+        Some(one) => one.error(Problem::Expected(problem)),
+        None => ConfigError::new(Source::CommandLine, Problem::Expected(problem)),
+    }
+}
+
+/// What goes with logins: the text protocol alone, as in memcached, and no datagrams, which cannot log in.
+fn rules_of_logins(settings: &mut Settings, given: &[Given]) -> Result<(), ConfigError> {
+    let file = match (&settings.auth_file, &settings.users_file) {
+        (None, None) => return Ok(()),
+        (Some(_), Some(_)) => {
+            let problem = "--auth-file or --users-file, not both".to_owned();
+            return Err(blame(given, ["auth-file", "users-file"], problem));
+        }
+        (Some(_), None) => "auth-file",
+        (None, Some(_)) => "users-file",
+    };
+    if settings.udp.port != Port::Off {
+        let problem = format!("no UDP together with --{file}: datagrams cannot log in");
+        return Err(blame(given, ["udp-port", file], problem));
+    }
+    let names_protocol = given.iter().any(|one| one.spec.long == "protocol");
+    if names_protocol && settings.binding_protocol != BindingProtocol::Ascii {
+        let problem = format!("--protocol ascii, or none, together with --{file}");
+        return Err(blame(given, ["protocol", file], problem));
+    }
+    settings.binding_protocol = BindingProtocol::Ascii;
+    Ok(())
+}
+
+/// What is wrong with TLS: the options to blame, and what is expected. Warns of what has no effect.
+fn tls_problem(settings: &mut Settings) -> Option<([&'static str; 2], String)> {
+    let tls = &settings.tls;
+    if !tls.enabled {
+        if settings.interfaces.iter().any(Interface::asks_for_tls) {
+            return Some((["listen", ""], "--enable-ssl, which btls: and mtls: need".to_owned()));
+        }
+        if tls.chain_cert.is_some() || tls.key.is_some() {
+            let warning = "-o ssl_chain_cert and -o ssl_key do nothing without --enable-ssl: there is no TLS";
+            settings.warnings.push(warning.to_owned());
+        }
+        return None;
+    }
+    let wants_authority =
+        settings.listen.iter().any(|address| address.security == Security::TlsWithClientCertificate);
+    if let Some(problem) = tls.problem(wants_authority) {
+        return Some(problem);
+    }
+    let problem = "no UDP with --enable-ssl: datagrams cannot be encrypted".to_owned();
+    (settings.udp.port != Port::Off).then_some((["udp-port", "enable-ssl"], problem))
 }
 
 /// clap's error, as our one line.
@@ -313,7 +378,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::settings::{BindingProtocol, HashAlgorithm, ListenAddress, TcpPort};
+    use super::super::settings::{HashAlgorithm, ListenAddress};
     use super::*;
 
     fn words(line: &str) -> Vec<OsString> {
@@ -419,8 +484,13 @@ mod tests {
 
     #[test]
     fn listens_on_loopback_unless_told_otherwise() {
-        let at = |host: &str, port| ListenAddress { host: Some(host.to_owned()), port };
-        let any = |port| ListenAddress { host: None, port };
+        let at = |host: &str, port| ListenAddress {
+            host: Some(host.to_owned()),
+            port,
+            tag: None,
+            security: Security::Plain,
+        };
+        let any = |port| ListenAddress { host: None, port, tag: None, security: Security::Plain };
         let listen = |line: &str| settings(line).listen;
         assert_eq!(listen(""), [at("127.0.0.1", 11211)]);
         assert_eq!(listen("-p 0"), []);
@@ -432,9 +502,53 @@ mod tests {
         assert_eq!(listen("-l a,b:6;[::1]:7 -l *:8 -p 5"), [at("a", 5), at("b", 6), at("::1", 7), any(8)]);
         assert_eq!(listen("-s /tmp/s -p 5 -l a"), []);
         assert_eq!(listen("-p 0 -l a:6"), []);
-        assert_eq!(settings("-p 0").tcp_port, TcpPort::Off);
-        assert_eq!(settings("-p -1").tcp_port, TcpPort::Ephemeral);
+        assert_eq!(settings("-p 0").tcp_port, Port::Off);
+        assert_eq!(settings("-p -1").tcp_port, Port::Ephemeral);
         assert_eq!(settings("-U 0 -s /tmp/s").unix_socket, Some("/tmp/s".into()));
+    }
+
+    #[test]
+    fn udp_is_where_tcp_is() {
+        let at = |host: &str, port| ListenAddress {
+            host: Some(host.to_owned()),
+            port,
+            tag: None,
+            security: Security::Plain,
+        };
+        let both = |line: &str| (settings(line).listen, settings(line).udp.listen);
+        let loopback = |port| vec![at("127.0.0.1", port)];
+        assert_eq!(both(""), (loopback(11211), vec![]));
+        assert_eq!(both("-U 0 -p 5"), (loopback(5), vec![]));
+        assert_eq!(both("-U 7"), (loopback(7), loopback(7)));
+        assert_eq!(both("-U 7 -p 5"), (loopback(5), loopback(7)));
+        assert_eq!(both("-p 11211 -U 7"), (loopback(11211), loopback(7)));
+        assert_eq!(both("-U -1"), (loopback(0), loopback(0)));
+        assert_eq!(both("-U 7 -p 0"), (vec![], loopback(7)));
+        assert_eq!(both("-U 7 -s /tmp/s"), (vec![], vec![]));
+        let list = |port| vec![at("localhost", 6), at("::1", port)];
+        assert_eq!(both("-U 7 -p 5 -l localhost:6,::1"), (list(5), list(7)));
+        assert_eq!(settings("-U 7 -t 3").udp_sockets_per_address(), 3);
+        assert_eq!(settings("-U 7 -t 3 -l ::1,127.0.0.1").udp_sockets_per_address(), 1);
+    }
+
+    #[test]
+    fn udp_is_public_only_where_that_is_asked_for() {
+        let wanted = |address| {
+            format!(
+                "expected UDP on loopback addresses only, or -o udp_public if '{address}' is to answer whoever \
+                 can reach it"
+            )
+        };
+        check_error("-U 7 -l *", &format!("--listen '*': {}", wanted("*")));
+        check_error("-l 10.0.0.1 -U 7", &format!("--udp-port '7': {}", wanted("10.0.0.1")));
+        for address in ["0.0.0.0", "::", "*:5", "127.0.0.1,192.168.0.1", "[fd00::1]:5"] {
+            let line = format!("-U 7 -l {address}");
+            assert!(load("larder", words(&line)).is_err(), "{line}");
+            assert_eq!(settings(&format!("{line} -o udp_public")).udp.listen.last().unwrap().port % 2, 1);
+            settings(&format!("{line} -s /tmp/s"));
+            settings(&format!("-l {address}"));
+        }
+        settings("-U 7 -l 127.0.0.1,127.1.2.3,::1,some.name");
     }
 
     #[test]
@@ -446,12 +560,14 @@ mod tests {
 
     #[test]
     fn options_without_effect_are_checked_kept_and_named() {
-        let s = settings("-o hashpower=20,no_hashexpand,hash_algorithm=xxh3,lru_crawler -L -B ascii");
+        let s = settings(
+            "-o hashpower=20,no_hashexpand,hash_algorithm=xxh3,slab_automove_freeratio=0.1 -L -B ascii",
+        );
         assert_eq!(s.hash_power, 20);
         assert_eq!(s.hash_algorithm, HashAlgorithm::Xxh3);
         assert_eq!(s.binding_protocol, BindingProtocol::Ascii);
-        assert!(s.large_pages && s.lru_crawler);
-        let named = ["-o hashpower", "-o no_hashexpand", "-o hash_algorithm", "-o lru_crawler"];
+        assert!(s.large_pages);
+        let named = ["-o hashpower", "-o no_hashexpand", "-o hash_algorithm", "-o slab_automove_freeratio"];
         assert_eq!(s.without_effect[..4], named);
         assert_eq!(s.without_effect[4..], ["--enable-largepages", "--protocol"]);
         assert!(settings("-o no_modern").without_effect.is_empty(), "it changes the LRU and page moves");
@@ -485,22 +601,18 @@ mod tests {
             assert!(text.contains(": not supported yet, "), "{line}: {text}");
             assert_one_line(&error);
         }
-        assert!(seen >= 38, "{seen}");
+        assert!(seen >= 20, "{seen}");
     }
 
     #[test]
     fn refusals_name_what_would_do() {
-        check_error("-U 11211", "--udp-port '11211': not supported yet, UDP can only be 0 (off)");
-        check_error("-U x", "--udp-port 'x': expected 0");
         check_error("-S", "--enable-sasl: not supported yet, leave it out");
-        check_error("-D x", "-D 'x': not supported yet, leave it out");
         check_error("-B binary", "--protocol 'binary': not supported yet, use ascii or auto");
         check_error("-B bin", "--protocol 'bin': expected ascii, auto or negotiating");
-        check_error("-o ssl_key=/k", "-o ssl_key '/k': not supported yet, leave it out");
-        check_error(
-            "-o idle_timeout=5",
-            "-o idle_timeout '5': not supported yet, idle connections can only be kept, 0",
-        );
+        let no_flash = "not supported yet, items are kept in memory alone: leave it out";
+        check_error("-o ext_path=/e:1g", &format!("-o ext_path '/e:1g': {no_flash}"));
+        let no_proxy = "not supported yet, larder is no proxy: leave it out";
+        check_error("-o proxy_uring", &format!("-o proxy_uring: {no_proxy}"));
     }
 
     #[test]

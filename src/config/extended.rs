@@ -4,8 +4,9 @@
 //! Same shape and rules as `options.rs`.
 
 use super::error::Problem;
-use super::options::{Effect, Group, OptionSpec, Support, yes_no};
+use super::options::{Effect, Group, OptionSpec, Support, path, yes_no};
 use super::settings::{HashAlgorithm, LruPolicy, Settings};
+use super::tls;
 use super::values::{INT_MAX, above, expected, number, ratio, scaled, set, slab_sizes};
 
 /// Seconds, microseconds and counts that memcached keeps in 32 bits.
@@ -19,8 +20,22 @@ const fn accepted(name: &'static str, effect: Effect) -> OptionSpec {
     OptionSpec::new(name, Group::Extended, Support::Accepted, effect)
 }
 
-const fn refused(name: &'static str, value: &'static str) -> OptionSpec {
-    OptionSpec::refused(name, Group::Extended).value(value, "")
+const fn refused(name: &'static str, value: &'static str, why: &'static str) -> OptionSpec {
+    OptionSpec::refused(name, Group::Extended).value(value, "").because(why)
+}
+
+/// Of extstore.
+const fn flash(name: &'static str, value: &'static str) -> OptionSpec {
+    refused(name, value, "items are kept in memory alone: leave it out")
+}
+
+const fn proxy(name: &'static str, value: &'static str) -> OptionSpec {
+    refused(name, value, "larder is no proxy: leave it out")
+}
+
+/// A path that was not given, as memcached shows most.
+fn null() -> String {
+    "(null)".to_owned()
 }
 
 fn hash_power(settings: &mut Settings, text: &str) -> Result<(), Problem> {
@@ -80,13 +95,6 @@ fn slab_chunk_max(settings: &mut Settings, text: &str) -> Result<(), Problem> {
     }
     settings.slab_chunk_max = kilobytes << 10;
     Ok(())
-}
-
-fn idle_timeout(text: &str) -> Result<(), Problem> {
-    match number::<u32>(text, "seconds", 0..=U32_MAX)? {
-        0 => Ok(()),
-        _ => Err(Problem::NotYet("idle connections can only be kept, 0")),
-    }
 }
 
 /// The defaults of memcached 1.4, where asked for.
@@ -151,23 +159,23 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     accepted("slab_sizes", Effect::Value(|s, v| set(&mut s.slab_sizes, slab_sizes(v))))
         .value("A-B-C", "")
         .help("explicit chunk sizes"),
-    accepted("lru_crawler", Effect::Toggle(|s, on| s.lru_crawler = on))
+    real("lru_crawler", Effect::Toggle(|s, on| s.lru_crawler = on))
         .on_by_default()
         .help("look for expired items")
         .row("lru_crawler", |s| yes_no(s.lru_crawler)),
-    accepted(
+    real(
         "lru_crawler_sleep",
         Effect::Value(|s, v| set(&mut s.lru_crawler_sleep, number(v, "microseconds", 0..=1_000_000))),
     )
     .value("MICROSECONDS", "100")
-    .help("pause between two steps of the crawler")
+    .help("pause between two steps of lru_crawler crawl, each of 1000 items; a millisecond at least")
     .row("lru_crawler_sleep", |s| s.lru_crawler_sleep.to_string()),
-    accepted(
+    real(
         "lru_crawler_tocrawl",
         Effect::Value(|s, v| set(&mut s.lru_crawler_to_crawl, number(v, "items", 0..=U32_MAX))),
     )
     .value("COUNT", "0")
-    .help("items per class in one crawl; 0 for all")
+    .help("items of each class that lru_crawler crawl looks at; 0 for all")
     .row("lru_crawler_tocrawl", |s| s.lru_crawler_to_crawl.to_string()),
     accepted("tail_repair_time", Effect::Value(tail_repair_time))
         .value("SECONDS", "0")
@@ -235,11 +243,11 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .help("a segment of their own, TEMP, for items that live so long at most")
         .row("temp_lru", |s| yes_no(s.temp_lru))
         .row("temporary_ttl", |s| s.temporary_ttl.to_string()),
-    OptionSpec::new("idle_timeout", Group::Extended, Support::Refused, Effect::Value(|_, v| idle_timeout(v)))
+    real("idle_timeout", Effect::Value(|s, v| set(&mut s.idle_timeout, number(v, "seconds", 0..=U32_MAX))))
         .value("SECONDS", "0")
-        .help("close connections that are silent for so long; only 0 (never)")
+        .help("close TCP connections that are silent for longer, also within a value; 0 for never")
         .row("idle_timeout", |s| s.idle_timeout.to_string()),
-    accepted(
+    real(
         "watcher_logbuf_size",
         Effect::Value(|s, v| set(&mut s.watcher_logbuf_size, scaled(v, "kilobytes", 10, 1..=INT_MAX))),
     )
@@ -253,54 +261,97 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     .value("KILOBYTES", "64")
     .help("log kept per worker")
     .row("worker_logbuf_size", |s| s.worker_logbuf_size.to_string()),
-    accepted(
+    real(
         "read_buf_mem_limit",
         Effect::Value(|s, v| set(&mut s.read_buf_mem_limit, scaled(v, "megabytes", 20, 0..=INT_MAX))),
     )
-    .value("MEGABYTES", "0")
-    .help("memory for read buffers; 0 for no limit")
+    .value("MEGABYTES", "64")
+    .help("memory for what clients keep waiting that do not take their replies; 0 for no limit")
     .row("read_buf_mem_limit", |s| s.read_buf_mem_limit.to_string()),
-    refused("track_sizes", "")
+    real("track_sizes", Effect::Switch(|s| s.track_sizes = true))
         .help("histogram of item sizes for stats sizes")
-        .row("track_sizes", |_| "no".to_owned()),
+        .row("track_sizes", |s| yes_no(s.track_sizes)),
     accepted("inline_ascii_resp", Effect::Toggle(|_, _| ()))
         .help("without effect in memcached as well")
         .row("inline_ascii_response", |_| "no".to_owned()),
-    accepted("drop_privileges", Effect::Toggle(|_, _| ())).help("system call filter"),
+    real("drop_privileges", Effect::Toggle(|s, on| s.drop_privileges = on))
+        .help("leave to the process only the system calls that serving takes"),
     accepted("relaxed_privileges", Effect::Switch(|_| ())).help("for memcached's own test suite"),
     accepted("resp_obj_mem_limit", Effect::OptionalValue(|_, _| Ok(())))
         .value("MEGABYTES", "")
         .help("without effect in memcached as well"),
-    refused("sock_cookie_id", "NUMBER").help("mark of listening sockets"),
-    refused("slab_automove_freeratio", "RATIO"),
-    refused("ssl_chain_cert", "FILE"),
-    refused("ssl_key", "FILE"),
-    refused("ssl_keyformat", "NUMBER"),
-    refused("ssl_verify_mode", "NUMBER"),
-    refused("ssl_ciphers", "LIST"),
-    refused("ssl_ca_cert", "FILE"),
-    refused("ssl_wbuf_size", "KILOBYTES"),
-    refused("ssl_session_cache", ""),
-    refused("ssl_kernel_tls", ""),
-    refused("ssl_min_version", "NUMBER"),
-    refused("ext_path", "FILE"),
-    refused("ext_page_size", "MEGABYTES"),
-    refused("ext_wbuf_size", "MEGABYTES"),
-    refused("ext_threads", "COUNT"),
-    refused("ext_io_depth", "COUNT"),
-    refused("ext_item_size", "BYTES"),
-    refused("ext_item_age", "SECONDS"),
-    refused("ext_low_ttl", "SECONDS"),
-    refused("ext_recache_rate", "COUNT"),
-    refused("ext_compact_under", "COUNT"),
-    refused("ext_drop_under", "COUNT"),
-    refused("ext_max_sleep", "MICROSECONDS"),
-    refused("ext_max_frag", "RATIO"),
-    refused("ext_drop_unread", ""),
-    refused("proxy_config", "FILE"),
-    refused("proxy_arg", "TEXT"),
-    refused("proxy_uring", ""),
-    refused("proxy_memprofile", ""),
+    real(
+        "sock_cookie_id",
+        Effect::Value(|s, v| set(&mut s.sock_cookie_id, number(v, "a mark", 1..=U32_MAX))),
+    )
+    .value("NUMBER", "")
+    .sample("1")
+    .help("mark of the listening TCP sockets (SO_MARK), for the firewall; needs CAP_NET_ADMIN"),
+    accepted("slab_automove_freeratio", Effect::Value(|_, v| ratio(v).map(|_| ())))
+        .value("RATIO", "")
+        .help("how much memory stays free for items that go to extstore"),
+    // The rows are those of memcached with TLS built in.
+    real("ssl_chain_cert", Effect::Path(|s, v| path(v).map(|file| s.tls.chain_cert = Some(file))))
+        .value("FILE", "")
+        .sample("/etc/memcached/cert.pem")
+        .help("with --enable-ssl: the daemon's certificate, and those that lead to a root, PEM")
+        .row("ssl_enabled", |s| yes_no(s.tls.enabled))
+        .row("ssl_chain_cert", |s| tls::path_row(s.tls.chain_cert.as_ref(), "(null)")),
+    real("ssl_key", Effect::Path(|s, v| path(v).map(|file| s.tls.key = Some(file))))
+        .value("FILE", "")
+        .sample("/etc/memcached/key.pem")
+        .help("with --enable-ssl: the private key of that certificate")
+        .row("ssl_key", |s| tls::path_row(s.tls.key.as_ref(), "(null)")),
+    real("ssl_verify_mode", Effect::Value(tls::verify_mode))
+        .value("MODE", "0")
+        .help("certificates of clients: 0 none, 1 asked for, 2 or 3 required; ssl_ca_cert judges them")
+        .row("ssl_verify_mode", |s| s.tls.verify_mode_row()),
+    real("ssl_keyformat", Effect::Value(tls::key_format))
+        .value("FORMAT", "1")
+        .help("how ssl_key is written: 1 for PEM, 2 for DER")
+        .row("ssl_keyformat", |s| if s.tls.key_format == tls::KeyFormat::Pem { "1" } else { "2" }.to_owned()),
+    real("ssl_ciphers", Effect::Value(tls::ciphers))
+        .value("LIST", "")
+        .sample("ECDHE-RSA-AES128-GCM-SHA256:TLS_AES_128_GCM_SHA256")
+        .help("cipher suites to use, by name, with colons between; those of a TLS version that has none stay")
+        .row("ssl_ciphers", |s| s.tls.ciphers.clone().unwrap_or("NULL".to_owned())),
+    real("ssl_ca_cert", Effect::Path(|s, v| path(v).map(|file| s.tls.ca_cert = Some(file))))
+        .value("FILE", "")
+        .sample("/etc/memcached/ca.pem")
+        .help("certificates that those of clients must be issued by, PEM")
+        .row("ssl_ca_cert", |s| tls::path_row(s.tls.ca_cert.as_ref(), "NULL")),
+    accepted("ssl_wbuf_size", Effect::Value(tls::write_buffer_size))
+        .value("KILOBYTES", "16")
+        .help("buffer of each TLS connection")
+        .row("ssl_wbuf_size", |s| s.tls.write_buffer_size.to_string()),
+    real("ssl_session_cache", Effect::Switch(|s| s.tls.session_cache = true))
+        .help("also resume sessions by their ids, which are kept, and count new ones; tickets always work")
+        .row("ssl_session_cache", |s| yes_no(s.tls.session_cache)),
+    accepted("ssl_kernel_tls", Effect::Switch(|s| s.tls.kernel_tls = true))
+        .help("let the kernel encrypt")
+        .row("ssl_kernel_tls", |s| yes_no(s.tls.kernel_tls)),
+    real("ssl_min_version", Effect::Value(tls::min_version))
+        .value("VERSION", "2")
+        .help("oldest version of TLS: 0 to 2 for 1.2, 3 for 1.3")
+        .row("ssl_min_version", |s| s.tls.min_version_row()),
+    flash("ext_path", "FILE"),
+    flash("ext_page_size", "MEGABYTES"),
+    flash("ext_wbuf_size", "MEGABYTES"),
+    flash("ext_threads", "COUNT"),
+    flash("ext_io_depth", "COUNT"),
+    flash("ext_item_size", "BYTES"),
+    flash("ext_item_age", "SECONDS"),
+    flash("ext_low_ttl", "SECONDS"),
+    flash("ext_recache_rate", "COUNT"),
+    flash("ext_compact_under", "COUNT"),
+    flash("ext_drop_under", "COUNT"),
+    flash("ext_max_sleep", "MICROSECONDS"),
+    flash("ext_max_frag", "RATIO"),
+    flash("ext_drop_unread", ""),
+    proxy("proxy_config", "FILE"),
+    proxy("proxy_arg", "TEXT"),
+    proxy("proxy_uring", ""),
+    proxy("proxy_memprofile", ""),
     OptionSpec::new(
         "napi-ids",
         Group::Network,
@@ -315,7 +366,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .short('e')
         .value("FILE", "")
         .help("keep items over a restart")
-        .row("memory_file", |_| "(null)".to_owned())
+        .row("memory_file", |_| null())
         .row("client_flags_size", |_| "4".to_owned()),
     real("lru_policy", Effect::Value(lru_policy))
         .value("NAME", "probation")
@@ -327,4 +378,14 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
             }
             .to_owned()
         }),
+    real("udp_public", Effect::Switch(|s| s.udp.is_public = true))
+        .help("let --udp-port answer on addresses that are not loopback, and so also senders that are forged")
+        .row("udp_public", |s| yes_no(s.udp.is_public)),
+    real(
+        "conns_per_address",
+        Effect::Value(|s, v| set(&mut s.connections_per_address, number(v, "connections", 0..=INT_MAX))),
+    )
+    .value("COUNT", "0")
+    .help("most clients of one address connected at the same time, over TCP; 0 for no limit of its own")
+    .row("conns_per_address", |s| s.connections_per_address.to_string()),
 ];

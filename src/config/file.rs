@@ -215,8 +215,14 @@ mod tests {
         check_error(b"port =", "FILE:1: --port '': expected a port, 0 to 65535, or -1 for any free one");
         check_error(b"daemon = yes", "FILE:1: --daemon 'yes': expected no value");
         check_error(b"-m 64 MB", "FILE:1: 'MB': expected options only");
-        check_error(b"-Z\n", "FILE:1: --enable-ssl: not supported yet, leave it out");
-        check_error(b"-o ext_path=/x\n", "FILE:1: -o ext_path '/x': not supported yet, leave it out");
+        check_error(
+            b"-Z\n",
+            "FILE:1: --enable-ssl: expected -o ssl_chain_cert=FILE, the daemon's certificate",
+        );
+        check_error(
+            b"-o ext_path=/x\n",
+            "FILE:1: -o ext_path '/x': not supported yet, items are kept in memory alone: leave it out",
+        );
         check_error(b"= 5", "FILE:1: expected a name before the equals sign");
         let error = with_file(b"\n-I 33m", "").unwrap_err();
         assert!(error.starts_with("FILE:2: --max-item-size '33m': expected "), "{error}");

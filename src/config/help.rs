@@ -60,6 +60,7 @@ pub(super) fn help(as_memcached: bool) -> String {
 fn option(text: &mut String, spec: &OptionSpec) {
     let mut name = match (spec.group, spec.short) {
         (Group::Extended, _) => format!("  -o  {}", spec.long),
+        (_, Some(short)) if spec.long.is_empty() => format!("  -{short}"),
         (_, Some(short)) => format!("  -{short}, --{}", spec.long),
         (_, None) => format!("      --{}", spec.long),
     };

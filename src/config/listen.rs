@@ -1,4 +1,4 @@
-//! `-l`: the list of interfaces, each a host with an optional port.
+//! `-l`: the list of interfaces, each a host with an optional port and an optional tag.
 //!
 //! Only spelling: names are resolved, and addresses bound, by the server.
 
@@ -6,9 +6,13 @@ use std::net::Ipv6Addr;
 
 use super::error::Problem;
 use super::settings::ListenAddress;
+use super::tls::Security;
 use super::values::expected;
 
 const WANTED: &str = "addresses as HOST, HOST:PORT, [IPV6]:PORT or *, separated by commas";
+/// Longest tag, as in memcached.
+const TAG_BYTES_MAX: usize = 8;
+const WANTED_TAG: &str = "one tag of 1 to 8 letters or digits before an address, as tag[NAME]:";
 
 /// One element of `-l`: a host, and a port if it names one of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,12 +21,28 @@ pub struct Interface {
     host: Option<String>,
     /// Its own port, if it names one.
     port: Option<u16>,
+    /// Under what name `stats tags` counts its clients, if it has one.
+    tag: Option<String>,
+    /// What its prefix says of TLS; `None` leaves it to `-Z`.
+    security: Option<Security>,
 }
 
 impl Interface {
-    /// With `port` (that of `-p`) unless it has one of its own.
-    pub(super) fn listen_address(&self, port: u16) -> ListenAddress {
-        ListenAddress { host: self.host.clone(), port: self.port.unwrap_or(port) }
+    /// With `port` (that of `-p`) unless it has one of its own, and with TLS if that is what `-Z` says and it
+    /// says nothing else.
+    pub(super) fn listen_address(&self, port: u16, with_tls: bool) -> ListenAddress {
+        let security = match self.security {
+            Some(security) => security,
+            None if with_tls => Security::Tls,
+            None => Security::Plain,
+        };
+        let (host, tag) = (self.host.clone(), self.tag.clone());
+        ListenAddress { host, port: self.port.unwrap_or(port), tag, security }
+    }
+
+    /// Whether its prefix asks for TLS.
+    pub(super) fn asks_for_tls(&self) -> bool {
+        self.security.is_some_and(|security| security != Security::Plain)
     }
 }
 
@@ -40,8 +60,19 @@ pub(super) fn interfaces(text: &str) -> Result<Vec<Interface>, Problem> {
     Ok(read)
 }
 
+/// Reads an address with its port, without anything before it.
+pub(super) fn address_with_port(text: &str) -> Result<ListenAddress, Problem> {
+    const WANTED: &str = "one address with its port, as HOST:PORT, [IPV6]:PORT or *:PORT";
+    match interface(text.trim()).map_err(|_| expected(WANTED))? {
+        Interface { host, port: Some(port), tag: None, security: None } => {
+            Ok(ListenAddress { host, port, tag: None, security: Security::Plain })
+        }
+        _ => Err(expected(WANTED)),
+    }
+}
+
 fn interface(element: &str) -> Result<Interface, Problem> {
-    let address = without_prefixes(element)?;
+    let Prefixed { address, tag, security } = without_prefixes(element)?;
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
         let (host, after) = rest.split_once(']').ok_or_else(|| expected(WANTED))?;
         ipv6(host)?;
@@ -60,26 +91,57 @@ fn interface(element: &str) -> Result<Interface, Problem> {
         return Err(expected(WANTED));
     }
     let port = port.map(|digits| digits.parse().map_err(|_| expected("a port, 0 to 65535")));
-    Ok(Interface { host: (host != "*").then(|| host.to_owned()), port: port.transpose()? })
+    Ok(Interface { host: (host != "*").then(|| host.to_owned()), port: port.transpose()?, tag, security })
 }
 
-/// Drops the prefixes that ask for what is done anyway, refuses those that ask for more.
-fn without_prefixes(element: &str) -> Result<&str, Problem> {
-    const PLAIN: [&str; 3] = ["notls:", "proto[ascii]:", "proto[negotiating]:"];
-    const TLS: &str = "leave out btls: and mtls:, listeners have no TLS";
+/// An address and what stands before it.
+struct Prefixed<'a> {
+    address: &'a str,
+    tag: Option<String>,
+    security: Option<Security>,
+}
+
+/// Takes off tag and kind of TLS, drops the prefixes that ask for what is done anyway, refuses those that ask for
+/// more.
+fn without_prefixes(element: &str) -> Result<Prefixed<'_>, Problem> {
+    const PLAIN: [&str; 2] = ["proto[ascii]:", "proto[negotiating]:"];
+    const TLS: [(&str, Security); 3] = [
+        ("notls:", Security::Plain),
+        ("btls:", Security::TlsWithoutClientCertificate),
+        ("mtls:", Security::TlsWithClientCertificate),
+    ];
+    const WANTED_TLS: &str = "one of notls:, btls: and mtls: before an address";
     const PROTOCOL: &str = "use proto[ascii] or proto[negotiating], or leave it out";
-    const TAG: &str = "leave the tag out, it is for the proxy";
-    let refused = [("btls:", TLS), ("mtls:", TLS), ("proto[", PROTOCOL), ("tag[", TAG), ("tag_", TAG)];
-    let mut rest = element;
-    while let Some(after) = PLAIN.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
-        rest = after;
-    }
-    for (prefix, instead) in refused {
-        if rest.starts_with(prefix) {
-            return Err(Problem::NotYet(instead));
+    let (mut rest, mut tag, mut security) = (element, None, None);
+    loop {
+        if let Some(after) = PLAIN.iter().find_map(|prefix| rest.strip_prefix(prefix)) {
+            rest = after;
+        } else if let Some((after, named)) =
+            TLS.iter().find_map(|(prefix, named)| Some((rest.strip_prefix(prefix)?, *named)))
+        {
+            if security.is_some_and(|before| before != named) {
+                return Err(expected(WANTED_TLS));
+            }
+            (rest, security) = (after, Some(named));
+        } else if rest.starts_with("tag[") || rest.starts_with("tag_") {
+            let (name, after) = tag_of(rest).filter(|_| tag.is_none()).ok_or_else(|| expected(WANTED_TAG))?;
+            (rest, tag) = (after, Some(name.to_owned()));
+        } else {
+            break;
         }
     }
-    Ok(rest)
+    if rest.starts_with("proto[") {
+        return Err(Problem::NotYet(PROTOCOL));
+    }
+    Ok(Prefixed { address: rest, tag, security })
+}
+
+/// The name in `tag[NAME]:...` or `tag_NAME_:...`, and what follows it.
+fn tag_of(text: &str) -> Option<(&str, &str)> {
+    let bracketed = text.strip_prefix("tag[").and_then(|rest| rest.split_once("]:"));
+    let (name, rest) = bracketed.or_else(|| text.strip_prefix("tag_")?.split_once("_:"))?;
+    let is_of_name = |byte: u8| byte.is_ascii_graphic() && !b"[]:".contains(&byte);
+    ((1..=TAG_BYTES_MAX).contains(&name.len()) && name.bytes().all(is_of_name)).then_some((name, rest))
 }
 
 /// The address, without its zone if it has one, must be IPv6.
@@ -95,7 +157,7 @@ fn ipv6(host: &str) -> Result<&str, Problem> {
 mod tests {
     use super::*;
 
-    /// Each address as `host|port`, `-` for what is not given.
+    /// Each address as `host|port`, `-` for what is not given, and `|tag` if there is one.
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
         let read = interfaces(text).map_err(|e| e.to_string());
@@ -104,7 +166,8 @@ mod tests {
             .into_iter()
             .map(|i| {
                 let port = i.port.map_or("-".to_owned(), |port| port.to_string());
-                format!("{}|{port}", i.host.as_deref().unwrap_or("-"))
+                let tag = i.tag.map_or(String::new(), |tag| format!("|{tag}"));
+                format!("{}|{port}{tag}", i.host.as_deref().unwrap_or("-"))
             })
             .collect();
         assert_eq!(shown, expected, "{text:?}");
@@ -132,18 +195,51 @@ mod tests {
 
     #[test]
     fn other_prefixes_are_refused_by_name() {
-        for text in [
-            "btls:a",
-            "mtls:a:5",
-            "proto[binary]:a",
-            "proto[proxy]:a",
-            "tag[b]:a",
-            "tag_b_:a",
-            "a,notls:btls:b",
-        ] {
+        for text in ["proto[binary]:a", "proto[proxy]:a", "a,notls:proto[binary]:b"] {
             let problem = interfaces(text).unwrap_err();
             assert!(matches!(problem, Problem::NotYet(_)), "{text:?}: {problem}");
         }
+    }
+
+    #[test]
+    fn a_prefix_overrules_what_is_said_of_tls_for_all() {
+        use Security::{Plain, Tls, TlsWithClientCertificate, TlsWithoutClientCertificate};
+        let of = |with_tls| {
+            let read = interfaces("a,notls:b,btls:c:5,tag[t]:mtls:proto[ascii]:d").unwrap();
+            assert_eq!(
+                read.iter().map(Interface::asks_for_tls).collect::<Vec<_>>(),
+                [false, false, true, true]
+            );
+            read.iter().map(|i| i.listen_address(1, with_tls).security).collect::<Vec<_>>()
+        };
+        assert_eq!(of(true), [Tls, Plain, TlsWithoutClientCertificate, TlsWithClientCertificate]);
+        assert_eq!(of(false), [Plain, Plain, TlsWithoutClientCertificate, TlsWithClientCertificate]);
+        for text in ["notls:btls:a", "btls:mtls:a", "mtls:tag[x]:notls:a"] {
+            let problem = interfaces(text).unwrap_err();
+            assert_eq!(problem.to_string(), "expected one of notls:, btls: and mtls: before an address");
+        }
+    }
+
+    #[test]
+    fn an_address_may_have_a_tag_beside_other_prefixes() {
+        check("tag[b]:a", &["a|-|b"]);
+        check("tag_b_:a:5", &["a|5|b"]);
+        check("tag_a_b_:[::1]:5,c", &["::1|5|a_b", "c|-"]);
+        check("tag[12345678]:notls:proto[ascii]:*", &["-|-|12345678"]);
+        check("proto[ascii]:tag[x]:a:5,tag[x]:b", &["a|5|x", "b|-|x"]);
+        for text in [
+            "tag[]:a",
+            "tag[123456789]:a",
+            "tag[b]a",
+            "tag_b:a",
+            "tag[b]:tag[c]:a",
+            "tag[a b]:c",
+            "tag[a:b]:c",
+        ] {
+            let problem = interfaces(text).unwrap_err();
+            assert!(matches!(&problem, Problem::Expected(text) if text == WANTED_TAG), "{text:?}: {problem}");
+        }
+        assert!(interfaces("tag[b]:").is_err());
     }
 
     #[test]

@@ -9,13 +9,18 @@ mod error;
 mod example;
 mod extended;
 mod file;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod help;
 mod listen;
 mod options;
 mod settings;
+mod tls;
 mod values;
 
 pub use command_line::{Action, load};
 pub use error::ConfigError;
 pub use listen::Interface;
-pub use settings::{BindingProtocol, HashAlgorithm, ListenAddress, LruPolicy, Settings, TcpPort};
+pub use settings::{BindingProtocol, HashAlgorithm, ListenAddress, LruPolicy, Port, Settings, Udp};
+pub use tls::{KeyFormat, Security, TlsSettings, TlsVersion, VerifyMode};

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use super::error::Problem;
 use super::extended::SECOND_HALF;
 use super::listen;
-use super::settings::{BindingProtocol, Settings, TcpPort};
+use super::settings::{BindingProtocol, Port, Settings};
 use super::values::{INT_MAX, above, expected, item_size, number, octal_mode, scaled, set};
 
 /// Where an option is given, and under which heading `--help` shows it.
@@ -48,8 +48,8 @@ pub(super) enum Effect {
     OptionalValue(fn(&mut Settings, Option<&str>) -> Result<(), Problem>),
     /// A value in the system's own encoding: a path.
     Path(fn(&mut Settings, &OsStr) -> Result<(), Problem>),
-    /// Nothing may be given; a value is read over.
-    Refuse,
+    /// Nothing may be given; a value is read over. Why, or what to do instead.
+    Refuse(&'static str),
     /// The value is a list of options of group `Extended`.
     ExtendedList,
     /// Prints something in place of a start.
@@ -112,7 +112,13 @@ impl OptionSpec {
 
     /// An option that is refused whatever its value.
     pub(super) const fn refused(long: &'static str, group: Group) -> Self {
-        Self::new(long, group, Support::Refused, Effect::Refuse)
+        Self::new(long, group, Support::Refused, Effect::Refuse("leave it out"))
+    }
+
+    /// Says more than to leave a refused option out.
+    pub(super) const fn because(mut self, why: &'static str) -> Self {
+        self.effect = Effect::Refuse(why);
+        self
     }
 
     pub(super) const fn short(mut self, short: char) -> Self {
@@ -178,23 +184,14 @@ pub(super) fn yes_no(on: bool) -> String {
     if on { "yes" } else { "no" }.to_owned()
 }
 
-fn port(settings: &mut Settings, text: &str) -> Result<(), Problem> {
-    settings.tcp_port = match text.trim() {
-        "-1" => TcpPort::Ephemeral,
+fn port(text: &str) -> Result<Port, Problem> {
+    match text.trim() {
+        "-1" => Ok(Port::Ephemeral),
         digits => match digits.parse::<u16>() {
-            Ok(0) => TcpPort::Off,
-            Ok(port) => TcpPort::Fixed(port),
-            Err(_) => return Err(expected("a port, 0 to 65535, or -1 for any free one")),
+            Ok(0) => Ok(Port::Off),
+            Ok(port) => Ok(Port::Fixed(port)),
+            Err(_) => Err(expected("a port, 0 to 65535, or -1 for any free one")),
         },
-    };
-    Ok(())
-}
-
-fn udp_port(text: &str) -> Result<(), Problem> {
-    match text.trim().parse::<i32>() {
-        Ok(0) => Ok(()),
-        Ok(-1..=65535) => Err(Problem::NotYet("UDP can only be 0 (off)")),
-        _ => Err(expected("0")),
     }
 }
 
@@ -226,8 +223,15 @@ fn user(settings: &mut Settings, text: &str) -> Result<(), Problem> {
     Ok(())
 }
 
+/// The first byte counts, as in memcached.
+fn prefix_delimiter(settings: &mut Settings, text: &str) -> Result<(), Problem> {
+    settings.prefix_delimiter = *text.as_bytes().first().ok_or_else(|| expected("a character"))?;
+    settings.detail_enabled = true;
+    Ok(())
+}
+
 /// A path; an empty one is always a mistake, a NUL cannot reach the system.
-fn path(text: &OsStr) -> Result<PathBuf, Problem> {
+pub(super) fn path(text: &OsStr) -> Result<PathBuf, Problem> {
     if text.is_empty() || text.as_encoded_bytes().contains(&0) {
         return Err(expected("a path"));
     }
@@ -263,21 +267,33 @@ static FIRST_HALF: &[OptionSpec] = &[
     .value("COUNT", "1024")
     .help("most clients connected at the same time")
     .row("maxconns", |s| s.max_connections.to_string()),
-    OptionSpec::new("port", Group::Network, Support::Real, Effect::Value(port))
-        .short('p')
-        .value("PORT", "11211")
-        .help("TCP port; 0 for no TCP, -1 for any free port")
-        .row("tcpport", Settings::tcp_port_row),
-    OptionSpec::new("udp-port", Group::Network, Support::Refused, Effect::Value(|_, v| udp_port(v)))
-        .short('U')
-        .value("PORT", "0")
-        .help("UDP port; only 0 (off)")
-        .row("udpport", |_| "0".to_owned()),
+    OptionSpec::new(
+        "port",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| set(&mut s.tcp_port, port(v))),
+    )
+    .short('p')
+    .value("PORT", "11211")
+    .help("TCP port; 0 for no TCP, -1 for any free port")
+    .row("tcpport", |s| s.tcp_port.row()),
+    OptionSpec::new(
+        "udp-port",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| set(&mut s.udp.port, port(v))),
+    )
+    .short('U')
+    .value("PORT", "0")
+    .help("UDP port, of TCP as well unless --port is given; 0 for no UDP, -1 for any free port")
+    .row("udpport", |s| s.udp.port.row()),
     OptionSpec::new("listen", Group::Network, Support::Real, Effect::Value(listen_on))
         .short('l')
         .value("ADDRESSES", "127.0.0.1")
         .help(
-            "addresses to listen on, each with an optional :PORT, separated by commas; * for all, repeatable",
+            "addresses to listen on, each with an optional :PORT, separated by commas; * for all, repeatable; with \
+             tag[NAME]: before an address, `stats tags` counts its clients by that name; with notls:, btls: or \
+             mtls: before it and --enable-ssl, it has no TLS, asks for no certificate of clients, or requires one",
         )
         .row("inter", Settings::interface_row),
     OptionSpec::new(
@@ -302,6 +318,18 @@ static FIRST_HALF: &[OptionSpec] = &[
     .value("FILE", "")
     .sample("/var/log/memcached.log")
     .help("append log lines to this file instead of stderr; in a config file also: logfile FILE"),
+    OptionSpec::new(
+        "metrics-listen",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| {
+            s.metrics_listen = Some(listen::address_with_port(v)?);
+            Ok(())
+        }),
+    )
+    .value("ADDRESS", "")
+    .sample("127.0.0.1:9150")
+    .help("serve metrics for Prometheus over HTTP at HOST:PORT: /metrics, /healthz and /readyz"),
     OptionSpec::new(
         "disable-evictions",
         Group::Memory,
@@ -338,10 +366,15 @@ static FIRST_HALF: &[OptionSpec] = &[
     .value("OCTAL", "700")
     .help("access mode of the Unix socket")
     .row("umask", |s| format!("{:o}", s.unix_mask)),
-    OptionSpec::refused("enable-shutdown", Group::Commands)
-        .short('A')
-        .help("allow the shutdown command")
-        .row("shutdown_command", |_| "no".to_owned()),
+    OptionSpec::new(
+        "enable-shutdown",
+        Group::Commands,
+        Support::Real,
+        Effect::Switch(|s| s.shutdown_enabled = true),
+    )
+    .short('A')
+    .help("allow the shutdown command")
+    .row("shutdown_command", |s| yes_no(s.shutdown_enabled)),
     OptionSpec::new(
         "slab-growth-factor",
         Group::Memory,
@@ -384,13 +417,14 @@ static FIRST_HALF: &[OptionSpec] = &[
     .value("COUNT", "4")
     .help("worker threads; without this option no more than there are cores")
     .row("num_threads", |s| s.threads.to_string())
-    .row("num_threads_per_udp", Settings::threads_per_udp_row),
-    OptionSpec::new("", Group::Commands, Support::Refused, Effect::Refuse)
+    .row("num_threads_per_udp", |s| s.udp_sockets_per_address().to_string()),
+    OptionSpec::new("", Group::Commands, Support::Real, Effect::Value(prefix_delimiter))
         .short('D')
-        .value("CHAR", ":")
+        .value("CHAR", "")
+        .sample(":")
         .help("delimiter of key prefixes; turns on stats detail")
-        .row("stat_key_prefix", |_| ":".to_owned())
-        .row("detail_enabled", |_| "no".to_owned()),
+        .row("stat_key_prefix", |s| char::from(s.prefix_delimiter).to_string())
+        .row("detail_enabled", |s| yes_no(s.detail_enabled)),
     OptionSpec::new(
         "max-reqs-per-event",
         Group::Network,
@@ -430,11 +464,38 @@ static FIRST_HALF: &[OptionSpec] = &[
         .short('S')
         .help("SASL authentication")
         .row("auth_enabled_sasl", |_| "no".to_owned()),
-    OptionSpec::refused("auth-file", Group::Commands)
-        .short('Y')
-        .value("FILE", "")
-        .help("user names and passwords")
-        .row("auth_enabled_ascii", |_| "no".to_owned()),
+    OptionSpec::new(
+        "auth-file",
+        Group::Commands,
+        Support::Real,
+        Effect::Path(|s, v| {
+            s.auth_file = Some(path(v)?);
+            Ok(())
+        }),
+    )
+    .short('Y')
+    .value("FILE", "")
+    .sample("/etc/memcached.users")
+    .help("let clients in that log in, by a file with lines user:password; read again on SIGHUP; not over UDP")
+    .row("auth_enabled_ascii", |s| match &s.auth_file {
+        Some(path) => path.display().to_string(),
+        None => "no".to_owned(),
+    }),
+    OptionSpec::new(
+        "users-file",
+        Group::Commands,
+        Support::Real,
+        Effect::Path(|s, v| {
+            s.users_file = Some(path(v)?);
+            Ok(())
+        }),
+    )
+    .value("FILE", "")
+    .sample("/etc/larder.users")
+    .help(
+        "in place of --auth-file: users with hashed passwords (see larder passwd), rights and prefixes of keys; \
+         read again on SIGHUP",
+    ),
     OptionSpec::new(
         "max-item-size",
         Group::Memory,
@@ -493,7 +554,14 @@ static FIRST_HALF: &[OptionSpec] = &[
     )
     .short('L')
     .help("large pages"),
-    OptionSpec::refused("enable-ssl", Group::Network).short('Z').help("TLS"),
+    OptionSpec::new(
+        "enable-ssl",
+        Group::Network,
+        Support::Real,
+        Effect::Switch(|s| s.tls.enabled = true),
+    )
+    .short('Z')
+    .help("speak TLS; needs -o ssl_chain_cert and -o ssl_key"),
     OptionSpec::new("extended", Group::Program, Support::Real, Effect::ExtendedList)
         .short('o')
         .value("LIST", "")

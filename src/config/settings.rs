@@ -3,12 +3,15 @@
 //! Owns the defaults and the rules that tie several options together. Knows neither how options
 //! are spelled (`options.rs`) nor where they came from; opens no file or socket.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
 
 use super::listen::Interface;
 use super::options;
+use super::tls::{Security, TlsSettings};
 
 /// Port of the protocol, for every interface that names none of its own.
 const PORT_DEFAULT: u16 = 11211;
@@ -19,24 +22,55 @@ pub(super) const THREADS_WARNING: usize = 64;
 /// Share of memory that the HOT and WARM segments may take together, in per cent.
 pub(super) const HOT_AND_WARM_PCT_MAX: u32 = 80;
 
-/// What `-p` asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TcpPort {
-    /// `-p 0`: no TCP at all.
+/// What `-p` or `-U` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Port {
+    /// 0: no TCP, or no UDP, at all.
+    #[default]
     Off,
-    /// `-p -1`: any free port, chosen by the system.
+    /// -1: any free port, chosen by the system.
     Ephemeral,
     /// This port.
     Fixed(u16),
 }
 
-/// One place to listen for TCP connections.
+impl Port {
+    /// The port to bind, 0 to leave the choice to the system; `None` if there is to be none.
+    fn number(self) -> Option<u16> {
+        match self {
+            Port::Off => None,
+            Port::Ephemeral => Some(0),
+            Port::Fixed(port) => Some(port),
+        }
+    }
+
+    /// As `stats settings` shows it.
+    pub(super) fn row(self) -> String {
+        match self {
+            Port::Off => "0".to_owned(),
+            Port::Ephemeral => "-1".to_owned(),
+            Port::Fixed(port) => port.to_string(),
+        }
+    }
+}
+
+/// One place to listen for TCP connections, or for datagrams.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenAddress {
     /// Name or address, without brackets; `None` is the wildcard of IPv4 and IPv6 both.
     pub host: Option<String>,
     /// Port; 0 leaves the choice to the system.
     pub port: u16,
+    /// Under what name `stats tags` counts its clients, if it has one.
+    pub tag: Option<String>,
+    /// Whether TLS is spoken there. Never with datagrams.
+    pub security: Security,
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host.as_deref().unwrap_or("*"), self.port)
+    }
 }
 
 /// Which bytes a connection may open with, as `-B` says it.
@@ -59,6 +93,17 @@ pub enum HashAlgorithm {
     Xxh3,
 }
 
+/// Where requests may come as datagrams.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Udp {
+    /// `-U` as given, also when nothing listens there.
+    pub port: Port,
+    /// Addresses to answer on; empty without `-U`, and with `-s`.
+    pub listen: Vec<ListenAddress>,
+    /// They need not be loopback.
+    pub is_public: bool,
+}
+
 /// By which rules items move between the segments of the LRU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LruPolicy {
@@ -77,7 +122,13 @@ pub struct Settings {
     /// TCP addresses to listen on; empty with `-s` or `-p 0`.
     pub listen: Vec<ListenAddress>,
     /// `-p` as given, also when nothing listens there.
-    pub tcp_port: TcpPort,
+    pub tcp_port: Port,
+    /// UDP, off by default.
+    pub udp: Udp,
+    /// TLS, off by default.
+    pub tls: TlsSettings,
+    /// Where metrics are served over HTTP, if anywhere.
+    pub metrics_listen: Option<ListenAddress>,
     /// Unix socket to listen on instead of TCP.
     pub unix_socket: Option<PathBuf>,
     /// Access mode of the Unix socket.
@@ -90,6 +141,10 @@ pub struct Settings {
     pub max_connections: usize,
     /// Refuse surplus connections with an error line instead of leaving them in the backlog.
     pub max_connections_fast: bool,
+    /// Clients of one address connected at the same time, at most; 0 for no limit.
+    pub connections_per_address: usize,
+    /// Take from the process the system calls that serving does not need.
+    pub drop_privileges: bool,
     /// Keep all memory out of swap.
     pub lock_memory: bool,
     /// How many `-v` were given.
@@ -114,16 +169,30 @@ pub struct Settings {
     pub napi_ids: u32,
     /// Items carry a CAS value.
     pub cas_enabled: bool,
+    /// Mark of listening TCP sockets; 0 for none.
+    pub sock_cookie_id: u32,
     /// Connections the kernel queues before they are accepted.
     pub backlog: i32,
     /// `-B`, only shown.
     pub binding_protocol: BindingProtocol,
+    /// Users and passwords, if clients have to log in.
+    pub auth_file: Option<PathBuf>,
+    /// The same with hashes and rights.
+    pub users_file: Option<PathBuf>,
     /// `flush_all` is allowed.
     pub flush_enabled: bool,
     /// Commands that list keys are allowed.
     pub dump_enabled: bool,
     /// `watch` is allowed.
     pub watch_enabled: bool,
+    /// `shutdown` is allowed.
+    pub shutdown_enabled: bool,
+    /// Ends the prefix of a key.
+    pub prefix_delimiter: u8,
+    /// Count by prefix from the start.
+    pub detail_enabled: bool,
+    /// `stats sizes` counts the items by size.
+    pub track_sizes: bool,
     /// Go to the background.
     pub daemonize: bool,
     /// Allow core dumps of any size.
@@ -197,16 +266,26 @@ pub struct Settings {
 impl Default for Settings {
     /// What a start without any argument gives.
     fn default() -> Self {
-        let mut settings = Self {
+        Self::that_listen_nowhere().with_addresses()
+    }
+}
+
+impl Settings {
+    fn that_listen_nowhere() -> Self {
+        Self {
             program_is_memcached: false,
             listen: Vec::new(),
-            tcp_port: TcpPort::Fixed(PORT_DEFAULT),
+            tcp_port: Port::Fixed(PORT_DEFAULT),
+            udp: Udp::default(),
+            tls: TlsSettings::default(),
             unix_socket: None,
             unix_mask: 0o700,
             memory_limit_bytes: 64 << 20,
             evictions: true,
             max_connections: 1024,
             max_connections_fast: true,
+            connections_per_address: 0,
+            drop_privileges: false,
             lock_memory: false,
             verbosity: 0,
             slab_growth_factor: None,
@@ -219,17 +298,25 @@ impl Default for Settings {
             requests_per_event: 20,
             napi_ids: 0,
             cas_enabled: true,
+            sock_cookie_id: 0,
             backlog: 1024,
             binding_protocol: BindingProtocol::Negotiating,
+            auth_file: None,
+            users_file: None,
             flush_enabled: true,
             dump_enabled: true,
             watch_enabled: true,
+            shutdown_enabled: false,
+            prefix_delimiter: b':',
+            detail_enabled: false,
+            track_sizes: false,
             daemonize: false,
             core_dumps: false,
             large_pages: false,
             user: None,
             pid_file: None,
             log_file: None,
+            metrics_listen: None,
             config_file: None,
             hash_power: 0,
             hash_algorithm: HashAlgorithm::Murmur3,
@@ -253,14 +340,12 @@ impl Default for Settings {
             slab_automove_window: 10,
             watcher_logbuf_size: 256 << 10,
             worker_logbuf_size: 64 << 10,
-            read_buf_mem_limit: 0,
+            read_buf_mem_limit: 64 << 20,
             warnings: Vec::new(),
             without_effect: Vec::new(),
             interface_list: None,
             interfaces: Vec::new(),
-        };
-        settings.resolve_listen();
-        settings
+        }
     }
 }
 
@@ -274,49 +359,58 @@ impl Settings {
             .collect()
     }
 
-    /// Turns `-p`, `-l` and `-s` into the list of TCP addresses. Loopback unless told otherwise:
+    fn with_addresses(mut self) -> Self {
+        self.resolve_listen();
+        self
+    }
+
+    /// Turns `-p`, `-U`, `-l` and `-s` into the lists of addresses. Loopback unless told otherwise:
     /// a cache without a password must not be open to the network by accident.
     pub(super) fn resolve_listen(&mut self) {
-        let port = match self.tcp_port {
-            TcpPort::Off => None,
-            TcpPort::Ephemeral => Some(0),
-            TcpPort::Fixed(port) => Some(port),
-        };
-        self.listen = match port {
+        self.listen = self.addresses(self.tcp_port);
+        self.udp.listen = self.addresses(self.udp.port);
+    }
+
+    fn addresses(&self, port: Port) -> Vec<ListenAddress> {
+        match port.number() {
             Some(port) if self.unix_socket.is_none() => {
                 if self.interfaces.is_empty() {
                     let host = Some("127.0.0.1".to_owned());
-                    vec![ListenAddress { host, port }]
+                    let security = if self.tls.enabled { Security::Tls } else { Security::Plain };
+                    vec![ListenAddress { host, port, tag: None, security }]
                 } else {
-                    self.interfaces.iter().map(|i| i.listen_address(port)).collect()
+                    let with_tls = self.tls.enabled;
+                    self.interfaces.iter().map(|i| i.listen_address(port, with_tls)).collect()
                 }
             }
             _ => Vec::new(),
-        };
+        }
     }
 
-    /// Row `tcpport`.
-    pub(super) fn tcp_port_row(&self) -> String {
-        match self.tcp_port {
-            TcpPort::Off => "0".to_owned(),
-            TcpPort::Ephemeral => "-1".to_owned(),
-            TcpPort::Fixed(port) => port.to_string(),
+    /// An address of UDP that is not loopback and may not be used therefore, as far as the spelling tells.
+    /// What a name stands for is seen when it is bound.
+    pub(super) fn public_udp_address(&self) -> Option<&str> {
+        if self.udp.is_public {
+            return None;
         }
+        self.udp.listen.iter().find_map(|address| match &address.host {
+            None => Some("*"),
+            Some(host) => host.parse::<IpAddr>().is_ok_and(|ip| !ip.is_loopback()).then_some(host.as_str()),
+        })
+    }
+
+    /// Sockets, and so workers, for each UDP address. As in memcached several addresses have one each.
+    pub fn udp_sockets_per_address(&self) -> usize {
+        if self.interfaces.len() > 1 { 1 } else { self.threads }
     }
 
     /// Row `inter`: `NULL` only where no address is bound, since the default is loopback here.
     pub(super) fn interface_row(&self) -> String {
         match &self.interface_list {
             Some(list) => list.clone(),
-            None if self.listen.is_empty() => "NULL".to_owned(),
+            None if self.listen.is_empty() && self.udp.listen.is_empty() => "NULL".to_owned(),
             None => "127.0.0.1".to_owned(),
         }
-    }
-
-    /// Row `num_threads_per_udp`: memcached gives each of several interfaces one thread.
-    pub(super) fn threads_per_udp_row(&self) -> String {
-        let several = self.interfaces.len() > 1;
-        if several { "1".to_owned() } else { self.threads.to_string() }
     }
 }
 
@@ -333,7 +427,7 @@ mod tests {
     use super::super::{Action, load};
     use super::*;
 
-    /// What memcached 1.6.45 answers without arguments, built without proxy, extstore and TLS.
+    /// What memcached 1.6.45 answers without arguments, built with TLS and without proxy and extstore.
     const MEMCACHED: &str = "maxbytes 67108864
 maxconns 1024
 tcpport 11211
@@ -383,15 +477,26 @@ temporary_ttl 61
 idle_timeout 0
 watcher_logbuf_size 262144
 worker_logbuf_size 65536
-read_buf_mem_limit 0
+read_buf_mem_limit 67108864
 track_sizes no
 inline_ascii_response no
+ssl_enabled no
+ssl_chain_cert (null)
+ssl_key (null)
+ssl_verify_mode 0
+ssl_keyformat 1
+ssl_ciphers NULL
+ssl_ca_cert NULL
+ssl_wbuf_size 16384
+ssl_session_cache no
+ssl_kernel_tls no
+ssl_min_version tlsv1.2
 num_napi_ids 0
 memory_file (null)
 client_flags_size 4";
 
     /// What only larder has comes last.
-    const OWN: &str = "\nlru_policy probation";
+    const OWN: &str = "\nlru_policy probation\nudp_public no\nconns_per_address 0";
 
     /// Rows that this command line changes, against a start with `-t 4` only.
     #[track_caller]
@@ -413,6 +518,7 @@ client_flags_size 4";
     #[test]
     fn rows_are_memcacheds_but_for_the_loopback_default() {
         let settings = Settings { threads: 4, ..Settings::default() };
+        assert_eq!(MEMCACHED.lines().count(), 66);
         let rows: Vec<String> =
             settings.rows().iter().map(|(name, value)| format!("{name} {value}")).collect();
         assert_eq!(rows.join("\n"), MEMCACHED.replace("inter NULL", "inter 127.0.0.1") + OWN);
@@ -423,10 +529,16 @@ client_flags_size 4";
         check("-m 100 -c 5 -M -C", &["maxbytes 104857600", "maxconns 5", "evictions off", "cas_enabled no"]);
         check("-p 0", &["tcpport 0", "inter NULL"]);
         check("-p -1 -l *", &["tcpport -1", "inter *"]);
+        check("-U 5", &["tcpport 5", "udpport 5"]);
+        check("-p 7 -U -1", &["tcpport 7", "udpport -1"]);
+        check("-p 0 -U 5", &["tcpport 0", "udpport 5"]);
+        check("-U 5 -s /tmp/x", &["tcpport 5", "udpport 5", "inter NULL", "domain_socket /tmp/x"]);
+        check("-p 5 -o udp_public", &["tcpport 5", "udp_public yes"]);
         check("-l 127.0.0.1 -l [::1],b:5", &["inter 127.0.0.1,[::1],b:5", "num_threads_per_udp 1"]);
         check("-s /tmp/x -a 0777 -vv", &["inter NULL", "verbosity 2", "domain_socket /tmp/x", "umask 777"]);
         check("-f 1.075 -n 100", &["growth_factor 1.07", "chunk_size 100"]);
         check("-R 7 -b 9 -B ascii", &["reqs_per_event 7", "tcp_backlog 9", "binding_protocol ascii"]);
+        check("-Y /x/y", &["binding_protocol ascii", "auth_enabled_ascii /x/y"]);
         check("-I 2m -F -X", &["item_size_max 2097152", "flush_enabled no", "dump_enabled no"]);
         check("-t 6 -N 2", &["num_threads 6", "num_threads_per_udp 6", "num_napi_ids 2"]);
         check("-o hash_algorithm=xxh3,hashpower=17", &["hashpower_init 17", "hash_algorithm xxh3"]);

@@ -5,8 +5,8 @@ use std::io::{self, IoSlice};
 
 use crate::store::LargeValue;
 
-/// Pieces handed to one vectored write: Linux takes up to 1024, more than 64 gain nothing.
-const SLICES_MAX: usize = 64;
+/// Pieces handed to one vectored write, so that the largest value by default takes one: it has up to 64 blocks.
+const SLICES_MAX: usize = 128;
 
 /// A large value and where among the reply bytes it belongs.
 #[derive(Debug)]
@@ -30,6 +30,29 @@ pub struct Output {
     splice_bytes: usize,
 }
 
+/// Pieces for one vectored write.
+struct Slices<'a> {
+    list: [IoSlice<'a>; SLICES_MAX],
+    count: usize,
+    /// Bytes that may still be added.
+    bytes_left: usize,
+}
+
+impl<'a> Slices<'a> {
+    /// Adds a piece, or the beginning of it. Whether it was added whole.
+    fn add(&mut self, piece: &'a [u8]) -> bool {
+        if piece.is_empty() {
+            return true;
+        }
+        let taken = &piece[..piece.len().min(self.bytes_left)];
+        let Some(slot) = self.list.get_mut(self.count).filter(|_| !taken.is_empty()) else { return false };
+        *slot = IoSlice::new(taken);
+        self.count += 1;
+        self.bytes_left -= taken.len();
+        taken.len() == piece.len()
+    }
+}
+
 /// A place in an [`Output`] to which it can be taken back.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
@@ -42,6 +65,11 @@ impl Output {
     #[inline]
     pub fn pending(&self) -> usize {
         self.bytes.len() - self.sent + self.splice_bytes
+    }
+
+    /// Bytes that are not sent and held here alone: without those of large values, which are the store's.
+    pub fn own_bytes(&self) -> usize {
+        self.bytes.len() - self.sent
     }
 
     /// Appends reply bytes.
@@ -81,44 +109,65 @@ impl Output {
         }
     }
 
-    /// Writes once, as much as `writer` takes, by way of `write` for one piece or `write_vectored` for
-    /// several. Returns how many bytes went.
+    /// Writes once, as much as `writer` takes of at most `bytes_max` bytes, by way of `write` for one piece
+    /// or `write_vectored` for several. Returns how many bytes went.
     ///
     /// # Errors
     /// The writer's own.
-    pub fn write_to(&mut self, writer: &mut impl io::Write) -> io::Result<usize> {
+    pub fn write_to(&mut self, writer: &mut impl io::Write, bytes_max: usize) -> io::Result<usize> {
         let written = if self.splices.is_empty() {
-            writer.write(&self.bytes[self.sent..])?
+            let end = self.bytes.len().min(self.sent.saturating_add(bytes_max));
+            writer.write(&self.bytes[self.sent..end])?
         } else {
-            let mut slices = Vec::with_capacity(SLICES_MAX);
-            self.fill_slices(&mut slices);
-            writer.write_vectored(&slices)?
+            let mut slices =
+                Slices { list: [IoSlice::new(&[]); SLICES_MAX], count: 0, bytes_left: bytes_max };
+            self.fill(&mut slices);
+            writer.write_vectored(&slices.list[..slices.count])?
         };
         self.advance(written);
         Ok(written)
     }
 
-    fn fill_slices<'a>(&'a self, slices: &mut Vec<IoSlice<'a>>) {
+    fn fill<'a>(&'a self, slices: &mut Slices<'a>) {
         let mut from = self.sent;
         let mut skip = self.splice_sent;
         for splice in &self.splices {
-            if splice.at > from {
-                slices.push(IoSlice::new(&self.bytes[from..splice.at]));
-                from = splice.at;
+            if !slices.add(&self.bytes[from..splice.at]) {
+                return;
             }
-            while skip < splice.value.len() && slices.len() < SLICES_MAX {
+            from = splice.at;
+            while skip < splice.value.len() {
                 let piece = splice.value.piece(skip);
-                slices.push(IoSlice::new(piece));
+                if !slices.add(piece) {
+                    return;
+                }
                 skip += piece.len();
             }
             skip = 0;
-            if slices.len() >= SLICES_MAX {
-                return;
-            }
         }
-        if from < self.bytes.len() {
-            slices.push(IoSlice::new(&self.bytes[from..]));
+        slices.add(&self.bytes[from..]);
+    }
+
+    /// Moves the next bytes to `into`, as many as there are and fit. Returns how many.
+    pub fn take(&mut self, into: &mut [u8]) -> usize {
+        let mut taken = 0;
+        while taken < into.len() && self.pending() > 0 {
+            let piece = match self.splices.front() {
+                Some(splice) if splice.at == self.sent => splice.value.piece(self.splice_sent),
+                Some(splice) => &self.bytes[self.sent..splice.at],
+                None => &self.bytes[self.sent..],
+            };
+            let count = piece.len().min(into.len() - taken);
+            into[taken..taken + count].copy_from_slice(&piece[..count]);
+            self.advance(count);
+            taken += count;
         }
+        taken
+    }
+
+    /// Gives memory back, if there is nothing to send, down to what `bytes` need.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        self.bytes.shrink_to(bytes);
     }
 
     /// Notes that `written` bytes went, and forgets everything once all has gone.
@@ -155,10 +204,16 @@ impl Output {
 
     /// Moves what is not sent into an output of just that size, and leaves this one empty.
     pub fn split_off(&mut self) -> Output {
-        if !self.splices.is_empty() {
-            return std::mem::take(self);
-        }
-        let rest = Output { bytes: self.bytes[self.sent..].to_vec(), ..Output::default() };
+        let mut splices = std::mem::take(&mut self.splices);
+        splices.iter_mut().for_each(|splice| splice.at -= self.sent);
+        splices.shrink_to_fit();
+        let rest = Output {
+            bytes: self.bytes[self.sent..].to_vec(),
+            sent: 0,
+            splices,
+            splice_sent: self.splice_sent,
+            splice_bytes: self.splice_bytes,
+        };
         self.clear();
         rest
     }
@@ -166,11 +221,12 @@ impl Output {
     /// Puts what [`Self::split_off`] gave back into this output, which is empty.
     pub fn restore(&mut self, rest: Output) {
         debug_assert_eq!(self.pending(), 0);
-        if rest.splices.is_empty() {
-            self.push(&rest.bytes[rest.sent..]);
-        } else {
-            *self = rest;
-        }
+        debug_assert_eq!(rest.sent, 0);
+        let Output { bytes, sent: _, splices, splice_sent, splice_bytes } = rest;
+        self.clear();
+        // Its own memory stays, to be used again.
+        self.push(&bytes);
+        (self.splices, self.splice_sent, self.splice_bytes) = (splices, splice_sent, splice_bytes);
     }
 }
 
@@ -226,6 +282,7 @@ mod tests {
         fn everything_goes_once_and_in_order(
             parts in prop::collection::vec((0usize..3, 0usize..300), 1..20),
             width in 1usize..70_000,
+            bytes_max in 1usize..200_000,
         ) {
             let (large, large_bytes) = large_value(50_000);
             let mut output = Output::default();
@@ -249,11 +306,60 @@ mod tests {
                     prop_assert_eq!(output.pending(), 0);
                     output.restore(rest);
                 }
-                let written = output.write_to(&mut narrow).unwrap();
+                let bytes_max = bytes_max.max(expected.len() / 500);
+                let written = output.write_to(&mut narrow, bytes_max).unwrap();
+                prop_assert!(written <= bytes_max);
                 prop_assert_eq!(before - written, output.pending());
             }
             prop_assert_eq!(narrow.taken, expected);
         }
+    }
+
+    #[test]
+    fn bytes_are_taken_in_pieces_of_any_size() {
+        let (large, large_bytes) = large_value(50_000);
+        let expected = [b"before".as_slice(), &large_bytes, b"between", &large_bytes, b"after"].concat();
+        for size in [1, 7, 1392, 100_000, expected.len(), 1 << 20] {
+            let mut output = Output::default();
+            output.push(b"before");
+            output.push_large(large.clone());
+            output.push(b"between");
+            output.push_large(large.clone());
+            output.push(b"after");
+            let mut got = Vec::new();
+            let mut piece = vec![0; size];
+            while output.pending() > 0 {
+                let before = output.pending();
+                let taken = output.take(&mut piece);
+                assert_eq!(taken, size.min(before));
+                assert_eq!(output.pending(), before - taken);
+                got.extend_from_slice(&piece[..taken]);
+            }
+            assert!(got == expected, "in pieces of {size}");
+            assert_eq!(output.take(&mut piece), 0);
+            output.shrink_to(0);
+            assert_eq!(output.bytes.capacity(), 0);
+        }
+    }
+
+    #[test]
+    fn what_is_split_off_is_as_large_as_it_has_to_be() {
+        let (large, large_bytes) = large_value(50_000);
+        let mut output = Output::default();
+        output.push(&[b'x'; 40_000]);
+        output.push_large(large);
+        output.push(b"after");
+        let mut narrow = Narrow { width: 39_995, taken: Vec::new() };
+        output.write_to(&mut narrow, usize::MAX).unwrap();
+        let buffer = output.bytes.capacity();
+        let rest = output.split_off();
+        assert_eq!((rest.bytes.capacity(), rest.own_bytes()), (10, 10));
+        assert_eq!(rest.pending(), 10 + large_bytes.len());
+        output.restore(rest);
+        assert_eq!(output.bytes.capacity(), buffer);
+        narrow.width = usize::MAX;
+        output.write_to(&mut narrow, usize::MAX).unwrap();
+        assert!(narrow.taken == [[b'x'; 40_000].as_slice(), &large_bytes, b"after"].concat());
     }
 
     #[test]
@@ -266,7 +372,7 @@ mod tests {
         output.push_large(large);
         output.rewind(mark);
         let mut narrow = Narrow { width: 100, taken: Vec::new() };
-        output.write_to(&mut narrow).unwrap();
+        output.write_to(&mut narrow, usize::MAX).unwrap();
         assert_eq!((narrow.taken, output.pending()), (b"kept".to_vec(), 0));
     }
 }

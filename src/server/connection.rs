@@ -4,20 +4,36 @@
 //! replies that the client does not take) is kept here until the next turn; an idle connection keeps
 //! nothing. A connection whose client does not read is not read from either until its replies have gone.
 
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
+use std::sync::Arc;
 
 use mio::event::Event;
 
-use crate::base::clock::Now;
-use crate::protocol::memcached::{Daemon, Next, Session, Turn, WorkerCounters};
+use crate::base::clock::{Now, Seconds};
+use crate::protocol::memcached::{
+    CloseReason, ConnectionInfo, ConnectionState, Daemon, Next, Session, Tag, Turn, WorkerCounters,
+};
 use crate::protocol::output::Output;
+use crate::store::Arrived;
 
-use super::transport::Transport;
+use super::complaints::Complaints;
+use super::per_address::Place;
+use super::tls;
+use super::transport::{Newcomer, Transport};
 
 /// Bytes of a worker's read buffer: what one read takes at most.
 pub(super) const INPUT_BYTES: usize = 64 << 10;
-/// Reads in one turn before others get theirs; a longer value is taken in several turns.
-const READS_PER_TURN: usize = 16;
+/// Bytes read in one turn, and bytes sent, before others get theirs, however fast the client is.
+const BYTES_PER_TURN: usize = 256 << 10;
+/// The same while all who have turns send or get large values, see [`Setting::turns_are_long`]: the largest value
+/// there is by default takes one write, and not four with others' turns between them, which cost a sixth more.
+const BYTES_PER_LONG_TURN: usize = (1 << 20) + (64 << 10);
+/// A turn that moves so many bytes is not short.
+const SHORT_TURN_BYTES: usize = 64 << 10;
+/// What is missing of a value is read straight to its place if it is so much; less is copied with what is behind it.
+const DIRECT_BYTES_MIN: usize = 16 << 10;
+/// What a turn's share loses by a read that brought no data but, for all that is known, a whole record of TLS.
+const TLS_RECORD_BYTES: usize = 16 << 10;
 /// Replies of a connection that yields are kept for its next turn, up to this many bytes.
 const KEPT_OUTPUT_BYTES: usize = 16 << 10;
 
@@ -31,6 +47,11 @@ impl Buffers {
     pub fn new() -> Buffers {
         Buffers { input: vec![0; INPUT_BYTES].into_boxed_slice(), output: Output::default() }
     }
+
+    /// The read buffer of [`INPUT_BYTES`], and the output.
+    pub fn both(&mut self) -> (&mut [u8], &mut Output) {
+        (&mut self.input, &mut self.output)
+    }
 }
 
 /// What a turn is given beside the buffers.
@@ -39,6 +60,30 @@ pub(super) struct Setting<'a> {
     pub daemon: &'a Daemon,
     pub counters: &'a WorkerCounters,
     pub now: Now,
+    /// Nobody whose requests are over soon has had a turn lately, so that nobody waits for long turns to end but
+    /// those who have them.
+    pub turns_are_long: bool,
+    /// What the log is told of clients.
+    pub complaints: &'a Complaints,
+}
+
+/// What an event says of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readiness {
+    pub is_readable: bool,
+    /// The client has ended its side, or the connection is broken.
+    pub is_read_closed: bool,
+    pub is_writable: bool,
+}
+
+impl From<&Event> for Readiness {
+    fn from(event: &Event) -> Readiness {
+        Readiness {
+            is_readable: event.is_readable(),
+            is_read_closed: event.is_read_closed() || event.is_error(),
+            is_writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+        }
+    }
 }
 
 /// What becomes of a connection after its turn.
@@ -48,6 +93,8 @@ pub(super) enum Fate {
     Wait,
     /// There is more to do: take a turn after the others.
     Again,
+    /// Wait for an event, or for [`Connection::may_go_on`].
+    Login,
     /// Close it.
     Close,
 }
@@ -58,13 +105,29 @@ enum Sent {
     All,
     /// The client does not take more at present.
     Part,
+    /// The client may take more, but others have their turns first.
+    Enough,
     /// The connection is broken.
     Failed,
+}
+
+impl Sent {
+    /// What becomes of the connection, if that is already known.
+    fn fate(self) -> Option<Fate> {
+        match self {
+            Sent::All => None,
+            Sent::Part => Some(Fate::Wait),
+            Sent::Enough => Some(Fate::Again),
+            Sent::Failed => Some(Fate::Close),
+        }
+    }
 }
 
 /// See the module.
 pub(super) struct Connection {
     transport: Transport,
+    /// What lists and logs show of it.
+    info: Arc<ConnectionInfo>,
     session: Session,
     /// Bytes received; those before `unread_at` are consumed. At most [`INPUT_BYTES`].
     unread: Vec<u8>,
@@ -76,10 +139,28 @@ pub(super) struct Connection {
     is_read_closed: bool,
     /// The last write was not taken whole: nothing is read before the rest has gone.
     is_blocked: bool,
+    /// Nothing has been received that tells whether the client speaks the language of this address.
+    is_fresh: bool,
     /// Nothing more is read; the connection closes once its replies have gone.
     is_closing: bool,
+    /// Reading or writing failed, or the client talks nonsense.
+    is_broken: bool,
     /// Its token is in the worker's ready list.
     pub is_in_ready_list: bool,
+    /// Its token is in the worker's list of those that watch.
+    pub is_in_watch_list: bool,
+    /// Its token is in the worker's list of those that wait for the outcome of a login.
+    pub is_in_login_list: bool,
+    /// In its last turn all that it wanted was little, and done.
+    pub had_short_turn: bool,
+    /// When it was taken in.
+    pub began: Seconds,
+    /// By which it is counted.
+    pub tag: Tag,
+    /// Kept for as long as the connection is.
+    _place: Option<Box<Place>>,
+    /// When its client last sent something.
+    received_at: Seconds,
     /// Bytes of `unread` and `unsent` that the worker has counted.
     kept: (usize, usize),
 }
@@ -87,12 +168,31 @@ pub(super) struct Connection {
 /// What is left of a connection's share of a turn.
 struct Share {
     commands_left: usize,
-    reads_left: usize,
+    read_bytes_left: usize,
+    sent_bytes_left: usize,
+}
+
+impl Share {
+    fn new(setting: Setting) -> Share {
+        let bytes = if setting.turns_are_long { BYTES_PER_LONG_TURN } else { BYTES_PER_TURN };
+        let commands_left = setting.daemon.settings.requests_per_event;
+        Share { commands_left, read_bytes_left: bytes, sent_bytes_left: bytes }
+    }
+
+    /// Whether the turn moves few bytes.
+    fn is_little(&self, setting: Setting) -> bool {
+        let Share { read_bytes_left, sent_bytes_left, .. } = Share::new(setting);
+        (read_bytes_left - self.read_bytes_left) + (sent_bytes_left - self.sent_bytes_left) < SHORT_TURN_BYTES
+    }
 }
 
 impl Connection {
-    pub fn new(transport: Transport) -> Connection {
+    /// One that the worker with this number takes in.
+    pub fn new(mut newcomer: Newcomer, worker: usize, now: Seconds) -> Connection {
+        let (tag, place) = (newcomer.tag, newcomer.place.take());
+        let (transport, info) = newcomer.welcome(worker, now);
         Connection {
+            info: Arc::new(info),
             transport,
             session: Session::new(),
             unread: Vec::new(),
@@ -101,8 +201,17 @@ impl Connection {
             is_readable: false,
             is_read_closed: false,
             is_blocked: false,
+            is_fresh: true,
             is_closing: false,
+            is_broken: false,
             is_in_ready_list: false,
+            is_in_watch_list: false,
+            is_in_login_list: false,
+            had_short_turn: false,
+            began: now,
+            tag,
+            _place: place,
+            received_at: now,
             kept: (0, 0),
         }
     }
@@ -111,52 +220,95 @@ impl Connection {
         &mut self.transport
     }
 
-    pub fn peer(&self) -> String {
-        self.transport.peer()
+    /// What lists and logs show of it.
+    pub fn info(&self) -> &Arc<ConnectionInfo> {
+        &self.info
     }
 
-    /// Takes note of an event. Whether it calls for a turn.
-    pub fn note(&mut self, event: &Event) -> bool {
-        self.is_readable |= event.is_readable() || event.is_read_closed() || event.is_error();
-        self.is_read_closed |= event.is_read_closed() || event.is_error();
-        let may_write = event.is_writable() || event.is_write_closed() || event.is_error();
-        if self.is_blocked { may_write } else { self.is_readable && !self.is_in_ready_list }
+    /// Why it ends, if it does now.
+    pub fn close_reason(&self) -> CloseReason {
+        if self.is_broken { CloseReason::Error } else { CloseReason::Normal }
+    }
+
+    /// Whether its client watches.
+    pub fn watches(&self) -> bool {
+        self.session.state() == ConnectionState::Watch
+    }
+
+    /// Whether it could tell its client something without being asked.
+    pub fn has_lines(&self) -> bool {
+        !self.is_blocked && self.session.has_lines()
+    }
+
+    /// Whether what its session waits for may have happened.
+    pub fn may_go_on(&self, now: Seconds) -> bool {
+        self.session.may_go_on(now)
+    }
+
+    /// Whether it is silent for more than `seconds` over a network: between two commands, or within a value,
+    /// which takes memory while it does not arrive. A handshake has a limit of its own.
+    pub fn is_idle(&self, seconds: u32, now: Seconds) -> bool {
+        if self.is_blocked || !self.transport.is_remote() || self.is_handshaking() {
+            return false;
+        }
+        let silent_seconds = match self.session.state() {
+            ConnectionState::Read => self.info.silent_seconds(now),
+            ConnectionState::Value | ConnectionState::Swallow => now.0.saturating_sub(self.received_at.0),
+            _ => return false,
+        };
+        silent_seconds > seconds
+    }
+
+    /// Whether a TLS handshake is still to be done.
+    #[inline]
+    pub fn is_handshaking(&self) -> bool {
+        self.transport.is_handshaking()
+    }
+
+    /// Takes note of what an event says. Whether it calls for a turn.
+    pub fn note(&mut self, event: impl Into<Readiness>) -> bool {
+        let event = event.into();
+        self.is_readable |= event.is_readable || event.is_read_closed;
+        self.is_read_closed |= event.is_read_closed;
+        if self.is_blocked { event.is_writable } else { self.is_readable && !self.is_in_ready_list }
     }
 
     /// One turn: reads what is there, lets the session answer, writes once at the end.
     pub fn turn(&mut self, buffers: &mut Buffers, setting: Setting) -> Fate {
-        let Buffers { input, output } = buffers;
+        let (input, output) = buffers.both();
+        let begins_anew = self.unsent.is_none() && !self.session.expects_value();
         if let Some(unsent) = self.unsent.take() {
             output.restore(*unsent);
         }
-        let mut share =
-            Share { commands_left: setting.daemon.settings.requests_per_event, reads_left: READS_PER_TURN };
-        let fate = match self.send_if_blocked(output, setting) {
+        let mut share = Share::new(setting);
+        let fate = match self.send_if_blocked(output, &mut share, setting) {
             Some(fate) => fate,
             None => match self.serve_unread(output, &mut share, setting) {
                 Some(fate) => fate,
                 None => self.exchange(input, output, &mut share, setting),
             },
         };
+        if fate == Fate::Again {
+            setting.counters.conn_yields.add(1);
+        }
         if fate == Fate::Close {
             output.clear();
         } else if output.pending() > 0 {
             self.unsent = Some(Box::new(output.split_off()));
         }
         self.count_kept(setting.counters);
+        self.had_short_turn =
+            begins_anew && share.is_little(setting) && self.unsent.is_none() && !self.session.expects_value();
+        if share.commands_left < setting.daemon.settings.requests_per_event {
+            self.info.note_command(setting.now.seconds);
+        }
+        self.info.note_state(if self.is_blocked { ConnectionState::Write } else { self.session.state() });
         fate
     }
 
     /// Sends what the client did not take last time. Ends the turn if it still does not.
-    fn send_if_blocked(&mut self, output: &mut Output, setting: Setting) -> Option<Fate> {
-        if !self.is_blocked {
-            return None;
-        }
-        match self.send(output, setting) {
-            Sent::All => None,
-            Sent::Part => Some(Fate::Wait),
-            Sent::Failed => Some(Fate::Close),
-        }
+    fn send_if_blocked(&mut self, output: &mut Output, share: &mut Share, setting: Setting) -> Option<Fate> {
+        if self.is_blocked { self.send(output, share, setting).fate() } else { None }
     }
 
     /// Serves what was received in earlier turns, where it lies. `None` once more input is needed; the
@@ -183,20 +335,21 @@ impl Connection {
         setting: Setting,
     ) -> Option<Fate> {
         while !self.is_closing {
-            let Setting { daemon, counters, now } = setting;
+            let Setting { daemon, counters, now, .. } = setting;
             let commands_left = share.commands_left;
-            let mut turn = Turn { daemon, counters, now, commands_left, output: &mut *output };
+            let mut turn = Turn::new(daemon, counters, now, commands_left, self.info.fd, output);
             let served = self.session.serve(&input[*at..], &mut turn);
             share.commands_left = turn.commands_left;
             *at += served.consumed;
             match served.next {
                 Next::NeedInput => return None,
                 Next::Close => self.is_closing = true,
-                Next::Yield => return Some(self.yield_turn(output, setting)),
-                Next::OutputFull => match self.send(output, setting) {
-                    Sent::All => {}
-                    Sent::Part => return Some(Fate::Wait),
-                    Sent::Failed => return Some(Fate::Close),
+                Next::Refuse => (self.is_closing, self.is_broken) = (true, true),
+                Next::Wait => return Some(self.send(output, share, setting).fate().unwrap_or(Fate::Login)),
+                Next::Yield => return Some(self.yield_turn(output, share, setting)),
+                Next::OutputFull => match self.send(output, share, setting).fate() {
+                    None => {}
+                    over => return over,
                 },
             }
         }
@@ -216,14 +369,20 @@ impl Connection {
         (self.unread, self.unread_at) = (Vec::new(), 0);
         let mut ended = None;
         while self.is_readable && !self.is_closing && ended.is_none() {
-            if share.reads_left == 0 {
-                ended = Some(self.yield_turn(output, setting));
+            if share.read_bytes_left == 0 {
+                ended = Some(self.yield_turn(output, share, setting));
                 break;
             }
-            share.reads_left -= 1;
-            match self.receive(&mut input[filled..], setting.counters) {
+            match self.receive(input, filled, share, setting) {
                 Ok(bytes) => filled += bytes,
-                Err(_) => return Fate::Close,
+                Err(_) => {
+                    self.is_broken = true;
+                    return Fate::Close;
+                }
+            }
+            if self.is_fresh && self.is_of_another_language(&input[..filled], setting) {
+                self.is_broken = true;
+                return Fate::Close;
             }
             let mut at = 0;
             ended = self.serve(&input[..filled], &mut at, output, share, setting);
@@ -231,22 +390,74 @@ impl Connection {
             filled -= at;
         }
         self.unread.extend_from_slice(&input[..filled]);
-        ended.unwrap_or_else(|| match self.send(output, setting) {
-            Sent::All if self.is_closing => Fate::Close,
-            Sent::All | Sent::Part => Fate::Wait,
-            Sent::Failed => Fate::Close,
+        ended.or_else(|| self.send(output, share, setting).fate()).unwrap_or(if self.is_closing {
+            Fate::Close
+        } else {
+            Fate::Wait
         })
+    }
+
+    /// Whether a client greets in TLS where none is spoken: it would wait for an answer that it understands.
+    fn is_of_another_language(&mut self, greeting: &[u8], setting: Setting) -> bool {
+        let Some(is_tls) = tls::is_hello(greeting) else { return false };
+        self.is_fresh = false;
+        if is_tls {
+            let address = &self.info.address;
+            setting.complaints.not_plain.tell(setting.now.seconds, |untold| {
+                log::warn!(
+                    "{address} is closed: it speaks TLS, this address does not; closed before without a line: \
+                     {untold}"
+                );
+            });
+        }
+        is_tls
+    }
+
+    /// Counts what has become of TLS, and tells of failures.
+    #[cold]
+    fn note_tls(&mut self, event: tls::Event, setting: Setting) {
+        let Setting { daemon, counters, now, complaints, .. } = setting;
+        match event {
+            tls::Event::Established { is_resumed: true, .. } => counters.tls_resumed_handshakes.add(1),
+            tls::Event::Established { is_resumed: false, .. } => counters.tls_full_handshakes.add(1),
+            tls::Event::Failed(ref failure) => {
+                let counter = match failure.is_handshake {
+                    true => &counters.tls_handshake_errors,
+                    false => &counters.tls_record_errors,
+                };
+                counter.add(1);
+                daemon.note_tls_failed(self.info.fd, failure);
+                let address = &self.info.address;
+                complaints.tls.tell(now.seconds, |untold| {
+                    log::warn!("{address} is closed: TLS: {failure}; closed before without a line: {untold}");
+                });
+            }
+        }
+        if let tls::Event::Established { client: Some(names), .. } = event {
+            if let Some(guard) = &daemon.guard
+                && let Some(user) = names.all().find_map(|name| guard.by_certificate(name))
+            {
+                self.session.identify(Some(user));
+            }
+            let _ = self.info.certificate.set(Box::new(names));
+        }
     }
 
     /// Brings the worker's count of bytes that its connections keep up to date.
     pub fn count_kept(&mut self, counters: &WorkerCounters) {
-        let unsent = self.unsent.as_ref().map_or(0, |output| output.pending());
-        let kept = (self.unread.capacity(), unsent);
+        let unsent = self.unsent.as_ref().map_or(0, |output| output.own_bytes());
+        let kept = (self.unread.capacity(), unsent + self.transport.kept_bytes());
         if kept != self.kept {
             counters.unread_bytes.add((kept.0 as u64).wrapping_sub(self.kept.0 as u64));
             counters.unsent_bytes.add((kept.1 as u64).wrapping_sub(self.kept.1 as u64));
             self.kept = kept;
         }
+    }
+
+    /// Bytes that it keeps because its client does not take its replies; what a large value's blocks hold is
+    /// the store's.
+    pub fn held_bytes(&self) -> usize {
+        if self.is_blocked { self.kept.0 + self.kept.1 } else { 0 }
     }
 
     /// Takes what the connection keeps out of the worker's count, at its end.
@@ -257,55 +468,110 @@ impl Connection {
 
     /// Ends a turn with work left over. Few replies wait for the next turn, so that a long pipeline is
     /// not answered in many small writes.
-    fn yield_turn(&mut self, output: &mut Output, setting: Setting) -> Fate {
-        setting.counters.conn_yields.add(1);
+    fn yield_turn(&mut self, output: &mut Output, share: &mut Share, setting: Setting) -> Fate {
         if output.pending() < KEPT_OUTPUT_BYTES {
             return Fate::Again;
         }
-        match self.send(output, setting) {
-            Sent::All => Fate::Again,
-            Sent::Part => Fate::Wait,
-            Sent::Failed => Fate::Close,
-        }
+        self.send(output, share, setting).fate().unwrap_or(Fate::Again)
     }
 
-    /// Reads once. A read that gives less than was asked for has emptied the socket: the next event will
+    /// Reads once, to behind the first `filled` bytes of `input`, or to where a long value lies. Returns how many
+    /// bytes came to `input`. A read that gives less than was asked for has emptied the socket: the next event will
     /// tell of more, so none is made to hear that there is nothing.
-    fn receive(&mut self, into: &mut [u8], counters: &WorkerCounters) -> io::Result<usize> {
-        loop {
-            match self.transport.read(into) {
-                Ok(0) => {
-                    self.is_readable = false;
-                    self.is_closing = true;
-                    return Ok(0);
-                }
-                Ok(bytes) => {
-                    counters.bytes_read.add(bytes as u64);
-                    self.is_readable = bytes == into.len() || self.is_read_closed;
-                    return Ok(bytes);
-                }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.is_readable = false;
-                    return Ok(0);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+    fn receive(
+        &mut self,
+        input: &mut [u8],
+        filled: usize,
+        share: &mut Share,
+        setting: Setting,
+    ) -> io::Result<usize> {
+        let read = match self.receive_value(input, filled, share, setting) {
+            Some(read) => read,
+            None => {
+                let into = &mut input[filled..];
+                let room = into.len();
+                self.transport.read(into).map(|bytes| Arrived { bytes, behind: bytes, is_all: bytes == room })
             }
+        };
+        if let Some(event) = self.transport.take_event() {
+            self.note_tls(event, setting);
+        }
+        match read {
+            Ok(Arrived { bytes: 0, .. }) => {
+                self.is_readable = false;
+                self.is_closing = true;
+                Ok(0)
+            }
+            Ok(Arrived { bytes, behind, is_all }) => {
+                setting.counters.bytes_read.add(bytes as u64);
+                self.received_at = setting.now.seconds;
+                share.read_bytes_left = share.read_bytes_left.saturating_sub(bytes);
+                self.is_readable = self.transport.may_have_more(is_all) || self.is_read_closed;
+                Ok(behind)
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.is_readable = self.transport.may_have_more(false);
+                if self.is_readable {
+                    // Something came that is no data, of which there must be an end as well.
+                    share.read_bytes_left = share.read_bytes_left.saturating_sub(TLS_RECORD_BYTES);
+                }
+                Ok(0)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(0),
+            Err(error) => Err(error),
         }
     }
 
-    /// Writes until all has gone or the client takes no more; one write, as a rule.
-    fn send(&mut self, output: &mut Output, setting: Setting) -> Sent {
+    /// Reads to where a long value lies, if one is expected and nothing that has come is before it.
+    fn receive_value(
+        &mut self,
+        input: &mut [u8],
+        filled: usize,
+        share: &Share,
+        setting: Setting,
+    ) -> Option<io::Result<Arrived>> {
+        if filled > 0 || self.session.missing_of_value() < DIRECT_BYTES_MIN || !self.transport.fills_pieces()
+        {
+            return None;
+        }
+        self.session.read_value(&mut self.transport, input, share.read_bytes_left, setting.now.seconds)
+    }
+
+    /// Writes until all has gone, the client takes no more or its share is used up; one write, as a rule.
+    fn send(&mut self, output: &mut Output, share: &mut Share, setting: Setting) -> Sent {
         while output.pending() > 0 {
-            match output.write_to(&mut self.transport) {
-                Ok(0) => return Sent::Failed,
-                Ok(bytes) => setting.counters.bytes_written.add(bytes as u64),
+            if share.sent_bytes_left == 0 {
+                self.is_blocked = false;
+                return Sent::Enough;
+            }
+            match output.write_to(&mut self.transport, share.sent_bytes_left) {
+                Ok(0) => break,
+                Ok(bytes) => {
+                    share.sent_bytes_left -= bytes;
+                    setting.counters.bytes_written.add(bytes as u64);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     self.is_blocked = true;
                     return Sent::Part;
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => return Sent::Failed,
+                Err(_) => break,
+            }
+        }
+        if output.pending() > 0 {
+            self.is_broken = true;
+            return Sent::Failed;
+        }
+        // With TLS what was taken need not have gone.
+        match self.transport.flush() {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.is_blocked = true;
+                return Sent::Part;
+            }
+            Err(_) => {
+                self.is_broken = true;
+                return Sent::Failed;
             }
         }
         self.is_blocked = false;

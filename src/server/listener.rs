@@ -1,6 +1,7 @@
 //! The listener: one thread that accepts connections and hands each to the worker that has the fewest.
 
 use std::io::{self, ErrorKind, Write};
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool,
@@ -12,9 +13,11 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::protocol::memcached::{Daemon, TOO_MANY_CONNECTIONS};
+use crate::config::Security;
+use crate::protocol::memcached::{Address, Daemon, TOO_MANY_CONNECTIONS, Tag};
 
-use super::transport::Transport;
+use super::per_address::{PerAddress, TooMany};
+use super::transport::{Newcomer, Transport, unix_address};
 use super::worker::WorkerHandle;
 
 /// The token of the waker; sockets have their place in the list.
@@ -30,10 +33,31 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    fn accept(&self) -> io::Result<Transport> {
+    fn accept(&self) -> io::Result<(Transport, Address)> {
         match self {
-            Socket::Tcp(listener) => listener.accept().map(|(stream, _)| Transport::Tcp(stream)),
-            Socket::Unix(listener) => listener.accept().map(|(stream, _)| Transport::Unix(stream)),
+            Socket::Tcp(listener) => {
+                listener.accept().map(|(stream, peer)| (Transport::Tcp(stream), Address::Tcp(peer)))
+            }
+            // Clients of a Unix socket have no name.
+            Socket::Unix(listener) => {
+                listener.accept().map(|(stream, _)| (Transport::Unix(stream), Address::Unknown))
+            }
+        }
+    }
+
+    /// Its descriptor.
+    pub fn fd(&self) -> i32 {
+        match self {
+            Socket::Tcp(listener) => listener.as_raw_fd(),
+            Socket::Unix(listener) => listener.as_raw_fd(),
+        }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Address {
+        match self {
+            Socket::Tcp(listener) => listener.local_addr().map_or(Address::Unknown, Address::Tcp),
+            Socket::Unix(listener) => unix_address(listener.local_addr()),
         }
     }
 
@@ -42,6 +66,42 @@ impl Socket {
             Socket::Tcp(listener) => listener,
             Socket::Unix(listener) => listener,
         }
+    }
+}
+
+/// A socket that listens.
+pub(super) struct Listening {
+    pub socket: Socket,
+    /// The name by which its clients are counted, if `-l` gives it one.
+    pub tag: Option<String>,
+    /// Whether its clients speak TLS.
+    pub security: Security,
+}
+
+/// A socket as the listener has it.
+struct Entrance {
+    socket: Socket,
+    tag: Tag,
+    security: Security,
+    /// Where connections come in, if that is the same for all: not if it listens on every address.
+    address: Option<Arc<Address>>,
+    /// Whether it may have connections to accept.
+    may_accept: bool,
+}
+
+impl Entrance {
+    fn new(socket: Socket, tag: Tag, security: Security) -> Entrance {
+        let address = match socket.address() {
+            Address::Tcp(address) if address.ip().is_unspecified() => None,
+            address => Some(Arc::new(address)),
+        };
+        Entrance { socket, tag, security, address, may_accept: false }
+    }
+
+    fn accept(&self) -> io::Result<Newcomer> {
+        let (transport, peer) = self.socket.accept()?;
+        let Entrance { tag, security, .. } = *self;
+        Ok(Newcomer { transport, peer, tag, listen_address: self.address.clone(), security, place: None })
     }
 }
 
@@ -57,13 +117,21 @@ enum Pause {
 /// See the module.
 pub(super) struct Listener {
     poll: Poll,
-    /// With each socket, whether it may have connections to accept.
-    sockets: Vec<(Socket, bool)>,
+    entrances: Vec<Entrance>,
     workers: Arc<[WorkerHandle]>,
     daemon: Arc<Daemon>,
     stop: Arc<AtomicBool>,
     pause: Option<Pause>,
     paused_at: Instant,
+    per_address: PerAddress,
+}
+
+/// Says why a client is turned away. One that cannot even take this line learns it from the close, as one does that
+/// expects TLS.
+fn refuse(newcomer: &mut Newcomer) {
+    if newcomer.security == Security::Plain {
+        let _ = newcomer.transport.write(TOO_MANY_CONNECTIONS);
+    }
 }
 
 impl Listener {
@@ -73,16 +141,20 @@ impl Listener {
     /// If the sockets cannot be watched.
     pub fn new(
         poll: Poll,
-        mut sockets: Vec<Socket>,
+        sockets: Vec<Listening>,
         workers: Arc<[WorkerHandle]>,
         daemon: Arc<Daemon>,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Listener> {
-        for (number, socket) in sockets.iter_mut().enumerate() {
+        let mut entrances = Vec::with_capacity(sockets.len());
+        for (number, Listening { mut socket, tag, security }) in sockets.into_iter().enumerate() {
             poll.registry().register(socket.source(), Token(number), Interest::READABLE)?;
+            let tag = daemon.tags.number_of(tag.as_deref());
+            entrances.push(Entrance::new(socket, tag, security));
         }
-        let sockets = sockets.into_iter().map(|socket| (socket, false)).collect();
-        Ok(Listener { poll, sockets, workers, daemon, stop, pause: None, paused_at: Instant::now() })
+        let per_address = PerAddress::new(daemon.settings.connections_per_address);
+        let paused_at = Instant::now();
+        Ok(Listener { poll, entrances, workers, daemon, stop, pause: None, paused_at, per_address })
     }
 
     /// Accepts until it is told to stop.
@@ -99,8 +171,8 @@ impl Listener {
                 Err(error) => return Err(error),
             }
             for event in &events {
-                if let Some((_, may_accept)) = self.sockets.get_mut(event.token().0) {
-                    *may_accept = true;
+                if let Some(entrance) = self.entrances.get_mut(event.token().0) {
+                    entrance.may_accept = true;
                 }
             }
             if self.pause == Some(Pause::Limit) && self.is_below_limit() {
@@ -135,8 +207,8 @@ impl Listener {
     /// Accepts on every socket that may have connections, until there are none or accepting pauses.
     fn accept_all(&mut self) {
         let mut number = 0;
-        while number < self.sockets.len() {
-            if !self.sockets[number].1 {
+        while number < self.entrances.len() {
+            if !self.entrances[number].may_accept {
                 number += 1;
                 continue;
             }
@@ -148,13 +220,15 @@ impl Listener {
                 }
                 self.resume();
             }
-            match self.sockets[number].0.accept() {
-                Ok(transport) => {
+            match self.entrances[number].accept() {
+                Ok(newcomer) => {
                     // It was possible again, if it was not before.
                     self.resume();
-                    self.admit(transport);
+                    self.admit(newcomer);
                 }
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.sockets[number].1 = false,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.entrances[number].may_accept = false;
+                }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if self.pause.is_none() {
@@ -168,19 +242,28 @@ impl Listener {
     }
 
     /// Hands a new connection to a worker, or turns it away at the limit.
-    fn admit(&mut self, mut transport: Transport) {
+    fn admit(&mut self, mut newcomer: Newcomer) {
         let connections = &self.daemon.connections;
         if !self.is_below_limit() {
             connections.rejected.fetch_add(1, Relaxed);
-            log::debug!("too many connections: {} is turned away", transport.peer());
-            // A client that cannot even take this line learns it from the close.
-            let _ = transport.write(TOO_MANY_CONNECTIONS);
+            log::debug!("too many connections: {} is turned away", newcomer.peer);
+            refuse(&mut newcomer);
             return;
+        }
+        match self.per_address.enter(&newcomer.peer) {
+            Ok(place) => newcomer.place = place,
+            Err(TooMany) => {
+                connections.rejected.fetch_add(1, Relaxed);
+                connections.rejected_by_address.fetch_add(1, Relaxed);
+                self.per_address.tell(&newcomer.peer, self.daemon.clock.now().seconds);
+                refuse(&mut newcomer);
+                return;
+            }
         }
         connections.current.fetch_add(1, SeqCst);
         connections.total.fetch_add(1, Relaxed);
         let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections()) else { return };
-        if let Err(error) = worker.take(transport) {
+        if let Err(error) = worker.take(newcomer) {
             log::error!("cannot wake a worker: {error}");
         }
     }

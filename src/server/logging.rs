@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target, WriteStyle};
-use log::{LevelFilter, Record};
+use log::{Level, LevelFilter, Record};
 
 /// Environment variable that replaces `-v`, in env_logger's filter syntax.
 const FILTER_VARIABLE: &str = "LARDER_LOG";
@@ -87,6 +87,22 @@ pub fn init(verbosity: u8, log_file: Option<&Path>) -> Result<(), LoggingError> 
         None => set_verbosity(verbosity),
     }
     Ok(())
+}
+
+/// Lets a panic, which ends the process, leave a line in the log: standard error, where it is told of
+/// otherwise, is nobody's when the process is in the background.
+pub fn tell_of_panics() {
+    let by_default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("a thread");
+        let message = panic.payload_as_str().unwrap_or("no message");
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        log::error!("{name} panicked at {place}: {message}; the daemon ends");
+        if !log::log_enabled!(Level::Error) || std::env::var_os("RUST_BACKTRACE").is_some() {
+            by_default(panic);
+        }
+    }));
 }
 
 /// The first part of a filter that would silently match nothing: a word that is neither a level nor the

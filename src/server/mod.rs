@@ -4,11 +4,21 @@
 //! the main thread waits for signals.
 
 mod bind;
+mod complaints;
 mod connection;
+#[cfg(test)]
+mod faulty;
+mod held;
 mod listener;
 pub mod logging;
+mod logins;
+mod metrics;
+mod per_address;
 pub mod process;
+mod sandbox;
+mod tls;
 mod transport;
+mod udp;
 mod worker;
 
 use std::fmt;
@@ -19,19 +29,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
+use crossbeam::channel::Sender;
 use mio::{Poll, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
 
+use crate::auth::{AuthError, Guard};
 use crate::base::clock::Clock;
 use crate::base::sys;
 use crate::config::{self, Settings};
-use crate::protocol::memcached::Daemon;
+use crate::protocol::memcached::{self, ConnectionInfo, Daemon, Hooks};
 use crate::store::{Automove, LruMode, LruPolicy, SegmentShares, Store, StoreOptions, Tuning};
 
 use bind::Bound;
-use listener::Listener;
+use listener::{Listener, Listening};
+use metrics::MetricsServer;
 use process::{EXIT_OSERR, ProcessError};
+use tls::{Certificates, TlsError};
 use worker::{Worker, WorkerHandle};
 
 /// Descriptors needed beside those of clients: per worker a poll and a waker, standard streams, log,
@@ -41,6 +55,16 @@ const DESCRIPTORS_SPARE: usize = 64;
 const THREAD_STACK_BYTES: u64 = 2 << 20;
 /// The variable that names the file to which the ports in use are written.
 const PORT_FILE_VARIABLE: &str = "MEMCACHED_PORT_FILENAME";
+
+/// The variable that makes commands for tests available, if it is 1.
+const DEBUG_VARIABLE: &str = "MEMCACHED_DEBUG_COMMANDS";
+
+/// Ends the daemon as a signal does.
+fn stop_by_command() {
+    if let Err(error) = signal_hook::low_level::raise(SIGINT) {
+        log::error!("cannot stop by command: {error}");
+    }
+}
 
 /// Why the daemon did not start: one line for stderr, and the exit code.
 #[derive(Debug)]
@@ -74,6 +98,18 @@ impl From<ProcessError> for StartError {
     }
 }
 
+impl From<AuthError> for StartError {
+    fn from(error: AuthError) -> Self {
+        StartError { message: error.to_string(), exit_code: error.exit_code() }
+    }
+}
+
+impl From<TlsError> for StartError {
+    fn from(error: TlsError) -> Self {
+        StartError { message: error.to_string(), exit_code: error.exit_code() }
+    }
+}
+
 /// Starts the daemon, serves until a signal stops it, and cleans up.
 ///
 /// # Errors
@@ -81,6 +117,7 @@ impl From<ProcessError> for StartError {
 pub fn run(settings: Settings) -> Result<(), StartError> {
     logging::init(settings.verbosity, settings.log_file.as_deref())
         .map_err(|error| StartError { message: error.to_string(), exit_code: error.exit_code() })?;
+    logging::tell_of_panics();
     let has_log_file = settings.log_file.is_some();
     let ran = start_and_serve(settings);
     // Beside what main writes to stderr, where nobody may be listening any more.
@@ -98,7 +135,9 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
     if settings.core_dumps {
         process::enable_core_dumps()?;
     }
-    let wanted = settings.max_connections + DESCRIPTORS_SPARE + 4 * settings.threads;
+    // A name may stand for an address of each family.
+    let udp_sockets = 2 * settings.udp.listen.len() * settings.udp_sockets_per_address();
+    let wanted = settings.max_connections + DESCRIPTORS_SPARE + 4 * settings.threads + udp_sockets;
     let descriptors = process::raise_descriptor_limit(wanted as u64)?;
     if descriptors < wanted as u64 {
         let clients = settings.max_connections;
@@ -110,7 +149,14 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
         *path = std::path::absolute(&path).map_err(StartError::system)?;
         process::check_pid_file(path)?;
     }
-    let bound = bind::bind(&settings).map_err(StartError::system)?;
+    // While it may be read: perhaps only root may.
+    let (guard, of_guard) = logins::guard(&settings)?;
+    warnings.extend(of_guard);
+    let certificates = settings.tls.enabled.then(|| Certificates::load(&settings.tls)).transpose()?;
+    let certificates = certificates.map(Arc::new);
+    warnings.extend(certificates.as_ref().and_then(|certificates| certificates.warning()));
+    let bound = bind::bind(&settings)
+        .map_err(|error| StartError { message: error.to_string(), exit_code: error.exit_code() })?;
     if settings.daemonize {
         process::daemonize(settings.core_dumps, settings.verbosity)?;
     }
@@ -119,7 +165,7 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
     }
     if settings.lock_memory {
         let needed = settings.memory_limit_bytes as u64 + THREAD_STACK_BYTES * (settings.threads as u64 + 2);
-        warnings.extend(process::lock_memory(needed));
+        warnings.extend(process::lock_memory(needed, settings.user.as_deref()));
     }
     // From here on a signal is noted, to be acted on once everything runs.
     let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])
@@ -130,15 +176,20 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
         file
     });
     settings.user.as_deref().map_or(Ok(()), process::drop_privileges)?;
+    process::settle_core_dumps(&settings)?;
     if let Some(path) = std::env::var_os(PORT_FILE_VARIABLE) {
-        process::write_port_file(Path::new(&path), &bound.addresses)?;
+        process::write_port_file(Path::new(&path), &bound.addresses, &bound.udp_addresses)?;
+    }
+    if bound.sockets.is_empty() && bound.udp_addresses.is_empty() {
+        warnings.push("nobody can connect: expected a port (-p, -U) or a Unix socket (-s)".to_owned());
     }
     warnings.iter().for_each(|warning| log::warn!("{warning}"));
     if !settings.without_effect.is_empty() {
         log::debug!("without effect: {}", settings.without_effect.join(", "));
     }
     let is_daemon = settings.daemonize;
-    let served = Threads::start(settings, bound).map(|threads| threads.serve(signals));
+    let secrets = Secrets { guard, certificates };
+    let served = Threads::start(settings, bound, secrets).map(|threads| threads.serve(signals));
     // As memcached does, the pid file of a process in the foreground stays for whoever asked for it.
     if let Some(file) = pid_file.filter(|_| is_daemon || served.is_err())
         && let Err(error) = file.remove()
@@ -159,6 +210,7 @@ fn store_options(settings: &Settings) -> StoreOptions {
         cas_enabled: settings.cas_enabled,
         slab_growth_factor: settings.slab_growth_factor,
         slab_min_size: settings.slab_min_size,
+        reclaim_expired: settings.lru_crawler,
         tuning: tuning(settings),
         ..StoreOptions::default()
     }
@@ -190,39 +242,104 @@ fn tuning(settings: &Settings) -> Tuning {
     }
 }
 
+/// What lets clients in.
+struct Secrets {
+    guard: Option<Guard>,
+    certificates: Option<Arc<Certificates>>,
+}
+
 /// The running threads.
 struct Threads {
+    daemon: Arc<Daemon>,
     stop: Arc<AtomicBool>,
     listener: Arc<Waker>,
     workers: Arc<[WorkerHandle]>,
     handles: Vec<JoinHandle<()>>,
+    certificates: Option<Arc<Certificates>>,
+    /// Ends the thread that looks after the certificates when it is dropped.
+    watch: Sender<()>,
+    metrics: Option<MetricsServer>,
 }
 
 impl Threads {
-    fn start(settings: Settings, bound: Bound) -> Result<Threads, StartError> {
+    fn start(settings: Settings, bound: Bound, secrets: Secrets) -> Result<Threads, StartError> {
+        let Secrets { guard, certificates } = secrets;
         let cannot = |error: io::Error| StartError::system(format_args!("cannot start the workers: {error}"));
         let store = Store::new(&store_options(&settings));
         let threads = settings.threads;
-        let daemon = Arc::new(Daemon::new(settings, store, Clock::start(), logging::set_verbosity));
+        // What clients may do to the process.
+        let hooks = Hooks {
+            on_verbosity: logging::set_verbosity,
+            on_shutdown: stop_by_command,
+            debug_commands: std::env::var_os(DEBUG_VARIABLE).is_some_and(|value| value == "1"),
+            on_misbehave: process::misbehave,
+            on_panic: process::panic_for_a_test,
+        };
+        let is_confined = settings.drop_privileges;
+        if is_confined {
+            let cannot = |error| StartError::system(format_args!("-o drop_privileges: no filter: {error}"));
+            sandbox::confine_process().map_err(cannot)?;
+        }
+        let asked = certificates.clone().map(|certificates| certificates as Arc<dyn memcached::Certificates>);
+        let mut daemon = Daemon::new(settings, store, Clock::start(), hooks).with_certificates(asked);
+        daemon.guard = guard;
+        let daemon = Arc::new(daemon);
         let stop = Arc::new(AtomicBool::new(false));
         let poll = Poll::new().map_err(cannot)?;
         let waker = Arc::new(Waker::new(poll.registry(), listener::WAKER).map_err(cannot)?);
         let mut handles = Vec::with_capacity(threads + 1);
         let mut workers = Vec::with_capacity(threads);
-        for number in 0..threads {
+        for (number, udp) in bound.udp.into_iter().enumerate() {
             let (worker, handle) =
-                Worker::new(number, daemon.clone(), waker.clone(), stop.clone()).map_err(cannot)?;
+                Worker::new(number, udp, daemon.clone(), certificates.clone(), waker.clone(), stop.clone())
+                    .map_err(cannot)?;
             workers.push(handle);
             let thread = thread::Builder::new().name(format!("worker {number}"));
-            handles.push(thread.spawn(move || end_with(worker.run())).map_err(cannot)?);
+            handles.push(
+                thread
+                    .spawn(move || end_with(confined(is_confined).and_then(|()| worker.run())))
+                    .map_err(cannot)?,
+            );
         }
-        log_start(&daemon, &bound.addresses);
+        for Listening { socket, tag, .. } in &bound.sockets {
+            let (fd, address) = (socket.fd(), socket.address());
+            let tag = daemon.tags.number_of(tag.as_deref());
+            let info = ConnectionInfo::new(fd, address, None, tag, daemon.clock.now().seconds);
+            daemon.registry.enter(Arc::new(info));
+        }
+        logins::warn_if_exposed(&daemon.settings, &bound.addresses, &bound.udp_addresses);
+        log_start(&daemon, &bound.addresses, &bound.udp_addresses);
+        for address in bound.metrics.iter().filter_map(|socket| socket.local_addr().ok()) {
+            log::info!("metrics: http://{address}/metrics");
+        }
         let workers: Arc<[WorkerHandle]> = workers.into();
-        let listener =
-            Listener::new(poll, bound.sockets, workers.clone(), daemon, stop.clone()).map_err(cannot)?;
+        logins::start_checking(daemon.guard.as_ref(), workers.clone()).map_err(cannot)?;
+        let listener = Listener::new(poll, bound.sockets, workers.clone(), daemon.clone(), stop.clone())
+            .map_err(cannot)?;
         let thread = thread::Builder::new().name("listener".to_owned());
-        handles.push(thread.spawn(move || end_with(listener.run())).map_err(cannot)?);
-        Ok(Threads { stop, listener: waker, workers, handles })
+        handles.push(
+            thread
+                .spawn(move || end_with(confined(is_confined).and_then(|()| listener.run())))
+                .map_err(cannot)?,
+        );
+        let (watch, watched) = crossbeam::channel::bounded(0);
+        if let Some(certificates) = certificates.clone() {
+            let thread = thread::Builder::new().name("certificates".to_owned());
+            let look = move || tls::watch(&certificates, &watched);
+            handles.push(thread.spawn(look).map_err(cannot)?);
+        }
+        let metrics = MetricsServer::start(bound.metrics, daemon.clone()).map_err(cannot)?;
+        Ok(Threads { daemon, stop, listener: waker, workers, handles, certificates, watch, metrics })
+    }
+
+    /// Reads all files again that may have changed. Each tells the log what has come of it.
+    fn read_again(&self) {
+        let (guard, certificates) = (self.daemon.guard.as_ref(), self.certificates.as_ref());
+        if guard.is_none() && certificates.is_none() {
+            log::info!("SIGHUP: nothing to read again");
+        }
+        guard.into_iter().for_each(logins::read_again);
+        certificates.into_iter().for_each(|certificates| drop(certificates.reload()));
     }
 
     /// Waits for a signal to stop, then for the threads.
@@ -231,9 +348,13 @@ impl Threads {
             if signal != SIGHUP {
                 break;
             }
-            log::info!("SIGHUP: nothing to read again");
+            self.read_again();
+        }
+        if let Some(metrics) = &self.metrics {
+            metrics.unready();
         }
         self.stop.store(true, Ordering::Relaxed);
+        drop(self.watch);
         let woken = self.listener.wake().and_then(|()| self.workers.iter().try_for_each(WorkerHandle::wake));
         if let Err(error) = woken {
             // A thread that sleeps on cannot be waited for.
@@ -246,7 +367,15 @@ impl Threads {
                 log::error!("{name} panicked");
             }
         }
+        if let Some(metrics) = self.metrics {
+            metrics.stop();
+        }
     }
+}
+
+/// The beginning of a thread that meets what clients send.
+fn confined(is_wanted: bool) -> io::Result<()> {
+    if is_wanted { sandbox::confine_thread() } else { Ok(()) }
 }
 
 /// The end of a thread. One that cannot go on takes the daemon with it: half a daemon would accept clients
@@ -260,9 +389,10 @@ fn end_with(result: io::Result<()>) {
 }
 
 /// The one line that every start leaves in the log.
-fn log_start(daemon: &Daemon, addresses: &[SocketAddr]) {
+fn log_start(daemon: &Daemon, addresses: &[SocketAddr], udp_addresses: &[SocketAddr]) {
     let settings = &daemon.settings;
     let mut places: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+    places.extend(udp_addresses.iter().map(|address| format!("udp:{address}")));
     places.extend(settings.unix_socket.iter().map(|path| format!("unix:{}", path.display())));
     let places = if places.is_empty() { "no address".to_owned() } else { places.join(", ") };
     log::info!(

@@ -4,7 +4,7 @@
 //! Knows no cache, no connection and no thread. Order of use: `root_check`, `enable_core_dumps`,
 //! `raise_descriptor_limit`, `check_user`, `check_pid_file`, bind, `daemonize` (before any thread exists;
 //! what can fail has been tried by then, while there is somebody to tell), `lock_memory`, `write_pid_file`,
-//! `drop_privileges`, `write_port_file`.
+//! `drop_privileges`, `settle_core_dumps`, `write_port_file`.
 
 use std::ffi::{CString, OsString};
 use std::fmt;
@@ -12,10 +12,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process;
+use std::process::{self, Command};
 
 use nix::errno::Errno;
 use nix::sys::mman::{MlockAllFlags, mlockall};
+use nix::sys::prctl;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, rlim_t, setrlimit};
 use nix::sys::signal;
 use nix::sys::stat::{Mode, umask};
@@ -96,6 +97,20 @@ pub fn enable_core_dumps() -> Result<(), ProcessError> {
     }
 }
 
+/// Says for good whether the process's memory may be dumped. To be called when it has the user that it keeps:
+/// becoming another one clears the mark. Where it may not be dumped, other processes of the same user cannot
+/// read it either.
+///
+/// # Errors
+/// When the system refuses.
+pub fn settle_core_dumps(settings: &Settings) -> Result<(), ProcessError> {
+    let failed = |e: Errno| ProcessError::system("cannot settle whether core may be dumped", e.desc());
+    if !settings.core_dumps {
+        setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(failed)?;
+    }
+    prctl::set_dumpable(settings.core_dumps).map_err(failed)
+}
+
 /// Raises the limit of open descriptors to `wanted` (connections and what the daemon needs for
 /// itself), never lowers it. Returns the limit in force: less than `wanted` when the user may
 /// not go beyond the hard limit.
@@ -132,14 +147,21 @@ pub fn daemonize(core_dumps: bool, verbosity: u8) -> Result<(), ProcessError> {
         .map_err(|e| ProcessError::system("cannot go to the background", e.desc()))
 }
 
-/// Keeps all memory, also that to come, out of swap. A failure is no reason not to start: the
-/// text returned is worth a warning.
-pub fn lock_memory(wanted: u64) -> Option<String> {
+/// Keeps all memory, also that to come, out of swap, for a process that is to become `user` if it is root's. A
+/// failure is no reason not to start: the text returned is worth a warning.
+pub fn lock_memory(wanted: u64, user: Option<&str>) -> Option<String> {
+    let is_root = unistd::geteuid().is_root();
+    if is_root {
+        // Root is not bound by the limit, but the user that it becomes is. Whether it could be raised is seen below.
+        let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+    }
+    let stays_root = is_root && user.is_none_or(|user| user == "root");
     // With less, locking may succeed and every later allocation fail, threads' stacks first.
     let limit = getrlimit(Resource::RLIMIT_MEMLOCK).map_or(RLIM_INFINITY, |(soft, _)| soft);
-    if !unistd::geteuid().is_root() && limit < wanted {
+    if !stays_root && limit < wanted {
         return Some(format!(
-            "cannot lock memory (-k): the limit of locked memory is {limit} bytes, {wanted} are needed"
+            "cannot lock memory (-k): the limit of locked memory is {limit} bytes, expected {wanted} or more \
+             (ulimit -l)"
         ));
     }
     let locked = mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE);
@@ -191,6 +213,14 @@ pub fn check_user(user: &str) -> Result<(), ProcessError> {
 /// # Errors
 /// Exit code 71 if it cannot.
 pub fn check_pid_file(path: &Path) -> Result<(), ProcessError> {
+    let kind = fs::symlink_metadata(path).map(|metadata| metadata.file_type());
+    if kind.is_ok_and(|kind| !kind.is_file() && !kind.is_symlink()) {
+        // Writing would put a file in its place.
+        return Err(ProcessError::system(
+            format!("cannot write the pid file {path:?} (-P)"),
+            "not a regular file",
+        ));
+    }
     let mut beside = OsString::from(path);
     beside.push(".check");
     let created = match fs::remove_file(&beside) {
@@ -259,15 +289,28 @@ pub fn write_pid_file(path: &Path) -> Result<(PidFile, Option<String>), ProcessE
     Ok((PidFile { path: path.to_owned(), pid }, warning))
 }
 
+/// Tries what a cache has no need to do once it runs: to open a socket and to run another program. Whether it could
+/// do either, that is, whether no sandbox prevents it.
+pub fn misbehave() -> bool {
+    std::net::UdpSocket::bind("127.0.0.1:0").is_ok() || Command::new("/bin/true").status().is_ok()
+}
+
+/// Panics as no thread should, so that a test can see what becomes of the daemon.
+pub fn panic_for_a_test() {
+    panic!("a client asked for it");
+}
+
 /// Writes the ports in use to the file that `MEMCACHED_PORT_FILENAME` names, one line each.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_port_file(path: &Path, addresses: &[SocketAddr]) -> Result<(), ProcessError> {
+pub fn write_port_file(path: &Path, tcp: &[SocketAddr], udp: &[SocketAddr]) -> Result<(), ProcessError> {
     let mut text = String::new();
-    for address in addresses {
-        let family = if address.is_ipv4() { "INET" } else { "INET6" };
-        text.push_str(&format!("TCP {family}: {}\n", address.port()));
+    for (transport, addresses) in [("TCP", tcp), ("UDP", udp)] {
+        for address in addresses {
+            let family = if address.is_ipv4() { "INET" } else { "INET6" };
+            text.push_str(&format!("{transport} {family}: {}\n", address.port()));
+        }
     }
     replace(path, ".lck", &text)
         .map_err(|e| ProcessError::system(format!("cannot write the port file {path:?}"), e))
@@ -347,7 +390,8 @@ mod tests {
             "mode" => child_binds_with_a_mode(),
             "background" => child_goes_to_the_background(false, 0),
             "background with core dumps and -v" => child_goes_to_the_background(true, 1),
-            "lock" => assert_eq!(lock_memory(64 << 20).filter(|text| text.contains('\n')), None),
+            "lock" => child_locks_memory(),
+            "dumpable" => child_settles_core_dumps(),
             other => panic!("{other}"),
         }
         println!("done: {act}");
@@ -398,6 +442,30 @@ mod tests {
         }
     }
 
+    fn child_settles_core_dumps() {
+        settle_core_dumps(&Settings { core_dumps: true, ..Settings::default() }).unwrap();
+        assert_eq!(prctl::get_dumpable(), Ok(true));
+        settle_core_dumps(&Settings::default()).unwrap();
+        assert_eq!(prctl::get_dumpable(), Ok(false));
+        assert_eq!(getrlimit(Resource::RLIMIT_CORE), Ok((0, 0)));
+    }
+
+    fn child_locks_memory() {
+        let said = lock_memory(64 << 20, None);
+        assert_eq!(said.as_ref().filter(|text| text.contains('\n')), None);
+        if unistd::geteuid().is_root() {
+            // Whoever it becomes is not bound by a limit that root is not.
+            let (limit, _) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
+            assert!(limit == RLIM_INFINITY || lock_memory(u64::MAX, Some("nobody")).is_some(), "{limit}");
+        } else {
+            let said = lock_memory(u64::MAX - 1, None);
+            let (limit, _) = getrlimit(Resource::RLIMIT_MEMLOCK).unwrap();
+            assert!(
+                limit == RLIM_INFINITY || said.unwrap().contains("expected 18446744073709551614 or more")
+            );
+        }
+    }
+
     fn child_binds_with_a_mode() {
         let folder = tempfile::tempdir().unwrap();
         for mode in [0o700, 0o770, 0o777, 0o600] {
@@ -445,6 +513,11 @@ mod tests {
     #[test]
     fn core_dumps_are_enabled_or_the_failure_is_named() {
         check_child("core");
+    }
+
+    #[test]
+    fn core_is_dumped_only_where_asked_for() {
+        check_child("dumpable");
     }
 
     #[test]
@@ -533,7 +606,10 @@ mod tests {
         let error = write_pid_file(Path::new("/no/such/larder.pid")).unwrap_err();
         assert!(error.to_string().starts_with("cannot write the pid file \"/no/such/larder.pid\" (-P): "));
         assert_eq!(error.exit_code(), 71);
-        assert_eq!(write_port_file(Path::new("/no/such/ports"), &[]).unwrap_err().exit_code(), 71);
+        let error = check_pid_file(Path::new("/dev/null")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot write the pid file \"/dev/null\" (-P): not a regular file");
+        assert_eq!(error.exit_code(), 71);
+        assert_eq!(write_port_file(Path::new("/no/such/ports"), &[], &[]).unwrap_err().exit_code(), 71);
     }
 
     #[test]
@@ -541,8 +617,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ports");
         let addresses = ["127.0.0.1:40000", "[::1]:40001"].map(|a| a.parse().unwrap());
-        write_port_file(&path, &addresses).unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "TCP INET: 40000\nTCP INET6: 40001\n");
+        write_port_file(&path, &addresses, &addresses[1..]).unwrap();
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(text, "TCP INET: 40000\nTCP INET6: 40001\nUDP INET6: 40001\n");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no .lck left");
     }
 }

@@ -12,29 +12,54 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
+use mio::event::Event;
+use mio::net::UdpSocket;
 use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
-use crate::base::clock::Now;
-use crate::protocol::memcached::Daemon;
+use crate::base::clock::{Now, Seconds};
+use crate::config::Security;
+use crate::protocol::memcached::{CloseReason, Daemon};
 
+use super::complaints::Complaints;
 use super::connection::{Buffers, Connection, Fate, Setting};
-use super::transport::Transport;
+use super::held::Held;
+use super::tls::Certificates;
+use super::transport::Newcomer;
+use super::udp::UdpEndpoint;
 
 /// Events taken from the kernel at a time.
 const EVENTS_MAX: usize = 1024;
+/// Connections of a crowd taken in before those who are connected have their turns again.
+const ADOPTED_PER_ROUND: usize = 64;
+/// Connections closed because they are silent, likewise.
+const CLOSED_PER_ROUND: usize = 64;
+/// Steps of TLS handshakes taken before those who are connected have their turns again: one may take a millisecond.
+const HANDSHAKE_STEPS_PER_ROUND: usize = 2;
+/// Seconds for a TLS handshake.
+const HANDSHAKE_SECS: u32 = 10;
 /// Upkeep is looked for this often; nothing else wakes an idle worker.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
-/// The pause before upkeep goes on that had more to do.
-const UPKEEP_PAUSE: Duration = Duration::from_millis(10);
+/// The pause before upkeep goes on that had more to do, some times what a call of it takes.
+const UPKEEP_PAUSE: Duration = Duration::from_millis(1);
+/// An idle worker tells its watchers of what has happened this often.
+const WATCH_PERIOD: Duration = Duration::from_millis(10);
+/// A busy one does this often.
+const WATCH_PAUSE: Duration = Duration::from_millis(1);
+/// So many turns must have passed since the last short one before turns are long.
+const TURNS_BEFORE_LONG_ONES: u32 = 250;
 /// The token of the waker; connections have their place in the slab.
 const WAKER: Token = Token(usize::MAX);
+/// The token of the first UDP socket. There will never be so many connections.
+const FIRST_UDP: usize = usize::MAX / 2;
 
 /// The outside of a worker: how connections are handed over and how it is woken. It must outlive the
 /// worker's thread: a waker that is dropped takes a wake-up that was not seen yet with it.
 pub(super) struct WorkerHandle {
-    incoming: Sender<Transport>,
+    incoming: Sender<Newcomer>,
     waker: Waker,
+    /// The worker has been woken and has not looked at `incoming` since.
+    is_woken: Arc<AtomicBool>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -45,11 +70,15 @@ impl WorkerHandle {
     }
 
     /// Hands a connection over.
-    pub fn take(&self, transport: Transport) -> io::Result<()> {
+    pub fn take(&self, newcomer: Newcomer) -> io::Result<()> {
         self.connections.fetch_add(1, Ordering::Relaxed);
         // The channel closes only when the worker has stopped, and then nobody wants the connection.
-        let _ = self.incoming.send(transport);
-        self.waker.wake()
+        let _ = self.incoming.send(newcomer);
+        if self.is_woken.swap(true, Ordering::AcqRel) {
+            // It will find this one, too: a crowd costs no wake-up for each.
+            return Ok(());
+        }
+        self.waker.wake().inspect_err(|_| self.is_woken.store(false, Ordering::Release))
     }
 
     /// Makes the worker look whether it is to stop.
@@ -62,30 +91,60 @@ impl WorkerHandle {
 pub(super) struct Worker {
     number: usize,
     poll: Poll,
-    incoming: Receiver<Transport>,
+    incoming: Receiver<Newcomer>,
+    /// Shared with the handle.
+    is_woken: Arc<AtomicBool>,
+    /// More has come in than was adopted in one round.
+    has_newcomers: bool,
     connections: Slab<Connection>,
+    udp: Vec<UdpEndpoint>,
     /// Shared with the handle: the length of `connections` and of the channel.
     connection_count: Arc<AtomicUsize>,
     ready: VecDeque<Token>,
+    /// Connections whose clients watch.
+    watching: Vec<Token>,
+    watchers_told: Instant,
+    /// Connections that wait for the outcome of a login.
+    logins: Vec<Token>,
+    /// When they were last looked at.
+    logins_looked_at: Seconds,
+    /// Passwords have been compared since.
+    has_verdicts: bool,
+    /// When idle connections were last looked for.
+    idle_looked_for: Seconds,
+    /// Those that were found then and are still to be closed.
+    idle: Vec<Token>,
     buffers: Buffers,
+    held: Held,
+    /// Turns since the last one that was short.
+    turns_since_short: u32,
+    complaints: Complaints,
+    /// `None` without TLS.
+    certificates: Option<Arc<Certificates>>,
+    /// Connections that began with a handshake, and when.
+    handshakes: VecDeque<(Token, Seconds)>,
+    /// Steps that may still be taken in this round.
+    handshake_steps_left: usize,
     daemon: Arc<Daemon>,
     now: Now,
     upkeep_done: Instant,
-    /// The last upkeep had more to do than it may at a time.
-    has_upkeep_left: bool,
+    /// How long after that it comes next: soon, if there was more to do than it may at a time.
+    upkeep_pause: Duration,
     /// Wakes the listener when a place becomes free for which it waits.
     listener: Arc<Waker>,
     stop: Arc<AtomicBool>,
 }
 
 impl Worker {
-    /// A worker that is not running yet, and its handle.
+    /// A worker that is not running yet and will answer on the sockets `udp`, and its handle.
     ///
     /// # Errors
-    /// If the system gives no poll or waker.
+    /// If the system gives no poll or waker, or does not let it watch the sockets.
     pub fn new(
         number: usize,
+        udp: Vec<(UdpSocket, Option<String>)>,
         daemon: Arc<Daemon>,
+        certificates: Option<Arc<Certificates>>,
         listener: Arc<Waker>,
         stop: Arc<AtomicBool>,
     ) -> io::Result<(Worker, WorkerHandle)> {
@@ -93,19 +152,49 @@ impl Worker {
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (sender, incoming) = unbounded();
         let connections = Arc::new(AtomicUsize::new(0));
-        let handle = WorkerHandle { incoming: sender, waker, connections: connections.clone() };
+        let is_woken = Arc::new(AtomicBool::new(false));
+        let handle = WorkerHandle {
+            incoming: sender,
+            waker,
+            is_woken: is_woken.clone(),
+            connections: connections.clone(),
+        };
         let now = daemon.clock.now();
+        let endpoint = |(socket, tag): (_, Option<String>)| {
+            UdpEndpoint::new(socket, daemon.tags.number_of(tag.as_deref()), now.seconds)
+        };
+        let mut udp: Vec<_> = udp.into_iter().map(endpoint).collect();
+        for (number, endpoint) in udp.iter_mut().enumerate() {
+            endpoint.register(poll.registry(), Token(FIRST_UDP + number))?;
+            daemon.registry.enter(endpoint.info().clone());
+        }
         let worker = Worker {
             number,
             poll,
             incoming,
+            is_woken,
+            has_newcomers: false,
             connections: Slab::new(),
+            udp,
             connection_count: connections,
             ready: VecDeque::new(),
+            watching: Vec::new(),
+            watchers_told: Instant::now(),
+            logins: Vec::new(),
+            logins_looked_at: now.seconds,
+            has_verdicts: false,
+            idle_looked_for: now.seconds,
+            idle: Vec::new(),
             buffers: Buffers::new(),
+            complaints: Complaints::default(),
+            certificates,
+            handshakes: VecDeque::new(),
+            handshake_steps_left: 0,
+            held: Held::new(daemon.settings.read_buf_mem_limit, daemon.settings.threads),
+            turns_since_short: 0,
             now,
             upkeep_done: Instant::now(),
-            has_upkeep_left: false,
+            upkeep_pause: UPKEEP_PERIOD,
             daemon,
             listener,
             stop,
@@ -120,12 +209,7 @@ impl Worker {
     pub fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
-            let timeout = match (self.ready.is_empty(), self.has_upkeep_left) {
-                (false, _) => Duration::ZERO,
-                (true, true) => UPKEEP_PAUSE,
-                (true, false) => UPKEEP_PERIOD,
-            };
-            match self.poll.poll(&mut events, Some(timeout)) {
+            match self.poll.poll(&mut events, Some(self.patience())) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
@@ -136,12 +220,14 @@ impl Worker {
             let instant = Instant::now();
             self.daemon.clock.refresh(&mut self.now, instant);
             let waiting = self.ready.len();
-            let mut is_woken = false;
+            self.handshake_steps_left = HANDSHAKE_STEPS_PER_ROUND;
             for event in &events {
                 if event.token() == WAKER {
-                    is_woken = true;
-                } else if self.connections.get_mut(event.token().0).is_some_and(|c| c.note(event)) {
-                    self.turn(event.token());
+                    // From here on the listener wakes it again.
+                    self.has_newcomers |= self.is_woken.swap(false, Ordering::AcqRel);
+                    self.has_verdicts = true;
+                } else {
+                    self.note(event);
                 }
             }
             for _ in 0..waiting {
@@ -149,65 +235,292 @@ impl Worker {
                     self.turn_of_ready(token);
                 }
             }
+            if !self.logins.is_empty() && (self.has_verdicts || self.logins_looked_at != self.now.seconds) {
+                self.go_on_with_logins();
+            }
             // Last, so that no event of this round can mean a connection that took over a place.
-            if is_woken {
+            if self.has_newcomers {
                 self.adopt();
             }
-            let pause = if self.has_upkeep_left { UPKEEP_PAUSE } else { UPKEEP_PERIOD };
-            if instant.saturating_duration_since(self.upkeep_done) >= pause {
+            if !self.watching.is_empty()
+                && instant.saturating_duration_since(self.watchers_told) >= WATCH_PAUSE
+            {
+                self.watchers_told = instant;
+                self.tell_watchers();
+            }
+            self.close_idle();
+            self.close_slow_handshakes();
+            if instant.saturating_duration_since(self.upkeep_done) >= self.upkeep_pause {
                 self.upkeep_done = instant;
-                self.has_upkeep_left = self.daemon.store.upkeep(self.number, self.now.seconds);
+                self.upkeep_pause = self.upkeep();
             }
         }
     }
 
-    /// Takes in the connections that the listener has handed over.
+    /// How long to wait for events.
+    fn patience(&self) -> Duration {
+        if !self.ready.is_empty() || self.has_newcomers || !self.idle.is_empty() {
+            Duration::ZERO
+        } else if !self.watching.is_empty() {
+            WATCH_PERIOD.min(self.upkeep_pause)
+        } else {
+            self.upkeep_pause
+        }
+    }
+
+    /// Does some of what goes on behind the requests; returns how long to wait before more of it.
+    fn upkeep(&self) -> Duration {
+        let (store, now) = (&self.daemon.store, self.now.seconds);
+        if store.upkeep(self.number, now) {
+            UPKEEP_PAUSE
+        } else if store.crawl_slice(self.number, now) {
+            self.daemon.crawler_pause().clamp(UPKEEP_PAUSE, UPKEEP_PERIOD)
+        } else {
+            UPKEEP_PERIOD
+        }
+    }
+
+    /// Takes in the connections that the listener has handed over, of a crowd some: those who are connected
+    /// do not wait for all of it.
     fn adopt(&mut self) {
-        while let Ok(transport) = self.incoming.try_recv() {
+        for _ in 0..ADOPTED_PER_ROUND {
+            let Ok(newcomer) = self.incoming.try_recv() else {
+                self.has_newcomers = false;
+                return;
+            };
+            let Some(newcomer) = self.secured(newcomer) else { continue };
             let place = self.connections.vacant_entry();
             let token = Token(place.key());
-            let connection = place.insert(Connection::new(transport));
-            if log::log_enabled!(log::Level::Debug) {
-                log::debug!("worker {} takes {}", self.number, connection.peer());
+            let connection = place.insert(Connection::new(newcomer, self.number, self.now.seconds));
+            if connection.is_handshaking() {
+                self.handshakes.push_back((token, self.now.seconds));
             }
+            self.daemon.note_connected(connection.info());
+            self.daemon.counters(self.number, connection.tag).count_connected();
+            log::debug!("worker {} takes {}", self.number, connection.info().address);
             if let Err(error) = connection.transport_mut().register(self.poll.registry(), token) {
                 log::warn!("cannot watch a connection: {error}");
-                self.close(token);
+                self.close(token, CloseReason::Error);
             }
+        }
+    }
+
+    /// Lets those go on whose login has an outcome.
+    fn go_on_with_logins(&mut self) {
+        (self.has_verdicts, self.logins_looked_at) = (false, self.now.seconds);
+        for token in std::mem::take(&mut self.logins) {
+            // Its place may be empty, or taken by a newer connection that is not in the list.
+            match self.connections.get_mut(token.0) {
+                Some(connection) if !connection.is_in_login_list => {}
+                Some(connection) if connection.may_go_on(self.now.seconds) => {
+                    connection.is_in_login_list = false;
+                    self.turn(token);
+                }
+                Some(_) => self.logins.push(token),
+                None => {}
+            }
+        }
+    }
+
+    /// A newcomer with TLS around its stream, if that is spoken where it came in. `None` if it cannot be.
+    fn secured(&self, newcomer: Newcomer) -> Option<Newcomer> {
+        if newcomer.security == Security::Plain {
+            return Some(newcomer);
+        }
+        let config =
+            self.certificates.as_ref().and_then(|certificates| certificates.config(newcomer.security));
+        let secured = config.and_then(|config| newcomer.secured(config));
+        if secured.is_none() {
+            self.count_gone();
+        }
+        secured
+    }
+
+    /// Whether a connection has to wait with the next step of its TLS handshake, for a turn after those of others.
+    fn postpones(&mut self, token: Token) -> bool {
+        let Some(connection) = self.connections.get_mut(token.0) else { return false };
+        if !connection.is_handshaking() {
+            return false;
+        }
+        if self.handshake_steps_left > 0 {
+            self.handshake_steps_left -= 1;
+            return false;
+        }
+        if !connection.is_in_ready_list {
+            connection.is_in_ready_list = true;
+            self.ready.push_back(token);
+        }
+        true
+    }
+
+    /// Closes connections whose TLS handshake is not done in time.
+    fn close_slow_handshakes(&mut self) {
+        let limit = match self.daemon.settings.idle_timeout {
+            0 => HANDSHAKE_SECS,
+            idle_timeout => idle_timeout.min(HANDSHAKE_SECS),
+        };
+        let now = self.now.seconds;
+        while let Some(&(token, began)) = self.handshakes.front()
+            && now.0.saturating_sub(began.0) > limit
+        {
+            self.handshakes.pop_front();
+            // Its place may be taken by a newer one, which has a later entry.
+            let connection = self.connections.get(token.0);
+            let is_slow = |connection: &Connection| connection.is_handshaking() && connection.began <= began;
+            if let Some(connection) = connection.filter(|connection| is_slow(connection)) {
+                let counters = self.daemon.counters(self.number, connection.tag);
+                counters.tls_handshake_errors.add(1);
+                counters.tls_handshake_timeouts.add(1);
+                self.daemon.note_tls_failed(connection.info().fd, "the handshake takes too long");
+                let address = &connection.info().address;
+                self.complaints.tls.tell(now, |untold| {
+                    log::warn!(
+                        "{address} is closed: TLS: the handshake takes more than {limit} s; closed before \
+                         without a line: {untold}"
+                    );
+                });
+                self.close(token, CloseReason::Error);
+            }
+        }
+    }
+
+    /// Lets those that watch have what there is to tell.
+    fn tell_watchers(&mut self) {
+        for at in (0..self.watching.len()).rev() {
+            let token = self.watching[at];
+            if self.connections.get(token.0).is_some_and(Connection::has_lines) {
+                self.turn(token);
+            }
+        }
+    }
+
+    /// Looks once a second for connections that are silent for too long, and closes some of them.
+    fn close_idle(&mut self) {
+        let (limit, now) = (self.daemon.settings.idle_timeout, self.now.seconds);
+        if limit == 0 {
+            return;
+        }
+        if self.idle.is_empty() && self.idle_looked_for != now {
+            self.idle_looked_for = now;
+            let idle = self.connections.iter().filter(|(_, connection)| connection.is_idle(limit, now));
+            self.idle.extend(idle.map(|(place, _)| Token(place)));
+        }
+        for token in self.idle.split_off(self.idle.len().saturating_sub(CLOSED_PER_ROUND)) {
+            // It may have sent something meanwhile, or be gone and its place taken.
+            if let Some(connection) = self.connections.get(token.0)
+                && connection.is_idle(limit, now)
+            {
+                self.daemon.counters(self.number, connection.tag).idle_kicks.add(1);
+                self.close(token, CloseReason::IdleTimeout);
+            }
+        }
+    }
+
+    /// Whatever an event is of has a turn, if it calls for one.
+    fn note(&mut self, event: &Event) {
+        let token = event.token();
+        if let Some(number) = udp_number(token) {
+            if self.udp.get_mut(number).is_some_and(UdpEndpoint::note) {
+                self.turn_of_udp(number);
+            }
+        } else if self.connections.get_mut(token.0).is_some_and(|connection| connection.note(event))
+            && !self.postpones(token)
+        {
+            self.turn(token);
+        }
+    }
+
+    fn turn_of_udp(&mut self, number: usize) {
+        let Some(endpoint) = self.udp.get_mut(number) else { return };
+        let counters = self.daemon.counters(self.number, endpoint.info().tag);
+        let complaints = &self.complaints;
+        let setting =
+            Setting { daemon: &self.daemon, counters, now: self.now, turns_are_long: false, complaints };
+        self.turns_since_short = 0;
+        endpoint.is_in_ready_list = endpoint.turn(&mut self.buffers, setting) == Fate::Again;
+        if endpoint.is_in_ready_list {
+            self.ready.push_back(Token(FIRST_UDP + number));
         }
     }
 
     fn turn_of_ready(&mut self, token: Token) {
+        if let Some(number) = udp_number(token) {
+            return self.turn_of_udp(number);
+        }
         // Its place may be empty, or taken by a newer connection that is not in the list.
         match self.connections.get_mut(token.0) {
             Some(connection) if connection.is_in_ready_list => connection.is_in_ready_list = false,
             _ => return,
         }
-        self.turn(token);
+        if !self.postpones(token) {
+            self.turn(token);
+        }
     }
 
     fn turn(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token.0) else { return };
-        let counters = &self.daemon.workers[self.number];
-        let setting = Setting { daemon: &self.daemon, counters, now: self.now };
-        match connection.turn(&mut self.buffers, setting) {
+        let counters = self.daemon.counters(self.number, connection.tag);
+        let turns_are_long = self.turns_since_short >= TURNS_BEFORE_LONG_ONES;
+        let complaints = &self.complaints;
+        let setting = Setting { daemon: &self.daemon, counters, now: self.now, turns_are_long, complaints };
+        let held_before = connection.held_bytes();
+        let fate = connection.turn(&mut self.buffers, setting);
+        self.turns_since_short =
+            if connection.had_short_turn { 0 } else { self.turns_since_short.saturating_add(1) };
+        self.held.change(held_before, connection.held_bytes());
+        if connection.watches() && !connection.is_in_watch_list {
+            connection.is_in_watch_list = true;
+            self.watching.push(token);
+        }
+        match fate {
             Fate::Wait => {}
+            Fate::Login if connection.is_in_login_list => {}
+            Fate::Login => {
+                connection.is_in_login_list = true;
+                self.logins.push(token);
+            }
             Fate::Again if connection.is_in_ready_list => {}
             Fate::Again => {
                 connection.is_in_ready_list = true;
                 self.ready.push_back(token);
             }
-            Fate::Close => self.close(token),
+            Fate::Close => {
+                let reason = connection.close_reason();
+                self.close(token, reason);
+            }
+        }
+        if self.held.is_too_much() {
+            self.close_greediest();
         }
     }
 
-    fn close(&mut self, token: Token) {
+    /// Closes the connection that holds most because its client does not take its replies.
+    fn close_greediest(&mut self) {
+        let held = self.connections.iter().map(|(place, connection)| (connection.held_bytes(), place));
+        let Some((bytes, place)) = held.max() else { return };
+        let Some(connection) = self.connections.get(place) else { return };
+        self.held.tell(&connection.info().address, bytes, self.now.seconds);
+        self.daemon.counters(self.number, connection.tag).unsent_kicks.add(1);
+        self.close(Token(place), CloseReason::Error);
+    }
+
+    fn close(&mut self, token: Token, reason: CloseReason) {
         let mut connection = self.connections.remove(token.0);
-        connection.forget_kept(&self.daemon.workers[self.number]);
-        if log::log_enabled!(log::Level::Debug) {
-            log::debug!("worker {} closes {}", self.number, connection.peer());
+        if connection.is_in_watch_list {
+            self.watching.retain(|&other| other != token);
         }
+        self.daemon.note_closed(connection.info(), reason);
+        self.held.change(connection.held_bytes(), 0);
+        let counters = self.daemon.counters(self.number, connection.tag);
+        connection.forget_kept(counters);
+        counters.count_closed();
+        log::debug!("worker {} closes {}", self.number, connection.info().address);
         drop(connection);
+        self.count_gone();
+    }
+
+    /// A connection that the listener has handed over is gone.
+    fn count_gone(&self) {
         self.connection_count.fetch_sub(1, Ordering::Relaxed);
         // In one order with the listener, which first says that it stops and then looks for a free place.
         self.daemon.connections.current.fetch_sub(1, Ordering::SeqCst);
@@ -217,4 +530,9 @@ impl Worker {
             log::warn!("cannot wake the listener: {error}");
         }
     }
+}
+
+/// Which UDP socket a token is of; `None` for a connection's.
+fn udp_number(token: Token) -> Option<usize> {
+    token.0.checked_sub(FIRST_UDP)
 }

@@ -3,12 +3,16 @@
 //! Everything that grows with the number of items is charged here in whole pages: slab pages and their
 //! tables of deadlines, the blocks of large values, the segments of the index, ghosts. A page that comes
 //! back is kept for the next taker, so memory once used is never more than the limit, plus what was
-//! overdrawn: index segments and deadlines that cannot be done without, and one page for each partition
-//! that would have none.
+//! overdrawn: index segments and deadlines that cannot be done without (where nothing is evicted to pay for
+//! them, they are charged before), and one page for each partition that would have none.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam::queue::SegQueue;
+
+/// Of what is in use when the system has no more memory, the part that is given up for what others need: buffers,
+/// connections.
+const GIVEN_UP_PART: usize = 32;
 
 /// The bytes of one page.
 pub(super) type PageBytes = Box<[u8]>;
@@ -21,6 +25,14 @@ pub(super) struct Budget {
     used: AtomicUsize,
     /// Pages that were used and are not now; together with `used` at most the most ever used.
     spare: SegQueue<PageBytes>,
+    /// Pages for which the system had no memory.
+    refusals: AtomicU64,
+    /// Takes that are to be refused, as if the limit were reached.
+    #[cfg(test)]
+    denials: AtomicUsize,
+    /// New pages that the system is to have no memory for.
+    #[cfg(test)]
+    failures: AtomicUsize,
 }
 
 impl Budget {
@@ -31,7 +43,29 @@ impl Budget {
             limit: AtomicUsize::new(limit),
             used: AtomicUsize::new(0),
             spare: SegQueue::new(),
+            refusals: AtomicU64::new(0),
+            #[cfg(test)]
+            denials: AtomicUsize::new(0),
+            #[cfg(test)]
+            failures: AtomicUsize::new(0),
         }
+    }
+
+    /// Refuses the next `takes` takes.
+    #[cfg(test)]
+    pub fn deny(&self, takes: usize) {
+        self.denials.store(takes, Relaxed);
+    }
+
+    /// Lets the system have no memory for the next `pages` new pages.
+    #[cfg(test)]
+    pub fn fail(&self, pages: usize) {
+        self.failures.store(pages, Relaxed);
+    }
+
+    #[cfg(test)]
+    fn is_denied(&self) -> bool {
+        self.denials.fetch_update(Relaxed, Relaxed, |takes| takes.checked_sub(1)).is_ok()
     }
 
     /// Bytes of a page.
@@ -66,20 +100,56 @@ impl Budget {
         self.used() > self.limit()
     }
 
-    /// A page with unspecified content, or `None` at the limit.
+    /// Pages for which the system had no memory so far.
+    pub fn refusals(&self) -> u64 {
+        self.refusals.load(Relaxed)
+    }
+
+    /// A page with unspecified content, or `None` at the limit. Where the system has no memory, the limit is what is in
+    /// use from then on, and a little less.
     pub fn take(&self) -> Option<PageBytes> {
+        #[cfg(test)]
+        if self.is_denied() {
+            return None;
+        }
         let under_limit = |used| (used < self.limit()).then_some(used + 1);
         self.used.fetch_update(Relaxed, Relaxed, under_limit).ok()?;
-        Some(self.page())
+        let page = self.spare.pop().or_else(|| self.new_page());
+        if page.is_none() {
+            self.used.fetch_sub(1, Relaxed);
+            self.make_do();
+        }
+        page
+    }
+
+    /// A page of fresh memory, if the system has some.
+    fn new_page(&self) -> Option<PageBytes> {
+        #[cfg(test)]
+        if self.failures.fetch_update(Relaxed, Relaxed, |pages| pages.checked_sub(1)).is_ok() {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(self.page_bytes).ok()?;
+        bytes.resize(self.page_bytes, 0);
+        Some(bytes.into_boxed_slice())
+    }
+
+    /// Lowers the limit to what there is, but for what is given up.
+    fn make_do(&self) {
+        self.refusals.fetch_add(1, Relaxed);
+        let used = self.used();
+        let limit = (used - used / GIVEN_UP_PART).max(1);
+        if self.limit.fetch_min(limit, Relaxed) > limit {
+            log::warn!(
+                "the system has no more memory: the limit is {} MB from now on, until cache_memlimit sets another",
+                (limit * self.page_bytes) >> 20
+            );
+        }
     }
 
     /// A page even beyond the limit, for a partition that has none.
     pub fn take_beyond_limit(&self) -> PageBytes {
         self.used.fetch_add(1, Relaxed);
-        self.page()
-    }
-
-    fn page(&self) -> PageBytes {
         self.spare.pop().unwrap_or_else(|| vec![0; self.page_bytes].into_boxed_slice())
     }
 
@@ -97,6 +167,16 @@ impl Budget {
     pub fn charge(&self) {
         self.used.fetch_add(1, Relaxed);
         drop(self.spare.pop());
+    }
+
+    /// [`Self::charge`], but not beyond the limit. `false` if it is reached.
+    pub fn try_charge(&self) -> bool {
+        let under_limit = |used| (used < self.limit()).then_some(used + 1);
+        let is_charged = self.used.fetch_update(Relaxed, Relaxed, under_limit).is_ok();
+        if is_charged {
+            drop(self.spare.pop());
+        }
+        is_charged
     }
 
     /// Takes back one [`Self::charge`].
@@ -124,6 +204,20 @@ mod tests {
     }
 
     #[test]
+    fn where_the_system_has_no_memory_the_limit_falls() {
+        let budget = Budget::new(100, 4096);
+        let pages: Vec<PageBytes> = (0..64).map(|_| budget.take().unwrap()).collect();
+        budget.fail(1);
+        assert!(budget.take().is_none());
+        assert_eq!((budget.limit(), budget.used(), budget.refusals()), (62, 64, 1));
+        assert!(budget.is_overdrawn() && budget.take().is_none());
+        pages.into_iter().for_each(|page| budget.give_back(page));
+        assert_eq!((budget.used(), budget.spare()), (0, 62));
+        budget.set_limit(100);
+        assert_eq!((0..100).filter_map(|_| budget.take()).count(), 100);
+    }
+
+    #[test]
     fn a_charge_replaces_a_spare_page_and_may_overdraw() {
         let budget = Budget::new(1, 4096);
         let page = budget.take().unwrap();
@@ -131,6 +225,7 @@ mod tests {
         budget.charge();
         assert_eq!((budget.used(), budget.spare()), (1, 0));
         assert!(!budget.is_overdrawn());
+        assert!(!budget.try_charge());
         budget.charge();
         assert!(budget.is_overdrawn());
         budget.discharge();

@@ -10,6 +10,11 @@ use crate::base::clock::{Deadline, Seconds};
 pub(super) struct Deadlines(Option<Box<[Deadline]>>);
 
 impl Deadlines {
+    /// A table for `chunks` chunks before there is a deadline, so that none of them needs memory later.
+    pub fn with_table(chunks: usize) -> Deadlines {
+        Deadlines(Some(vec![Deadline::NEVER; chunks].into_boxed_slice()))
+    }
+
     /// When the item in `chunk` ends.
     #[inline]
     pub fn get(&self, chunk: usize) -> Deadline {
@@ -64,6 +69,14 @@ mod tests {
         assert_eq!(deadlines.set(7, Deadline(5), 10), 0);
         assert_eq!((deadlines.get(3), deadlines.get(4)), (Deadline(9), Deadline::NEVER));
         assert_eq!(deadlines.earliest(), Some(Seconds(5)));
+    }
+
+    #[test]
+    fn with_a_table_from_the_start_no_deadline_costs_any() {
+        let mut deadlines = Deadlines::with_table(10);
+        assert_eq!((deadlines.bytes(), deadlines.earliest()), (40, None));
+        assert_eq!(deadlines.set(3, Deadline(9), 10), 0);
+        assert_eq!((deadlines.bytes(), deadlines.earliest()), (40, Some(Seconds(9))));
     }
 
     #[test]

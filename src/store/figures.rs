@@ -29,12 +29,18 @@ figures! {
         evicted_unfetched,
         /// Of those: read again while they waited to be evicted.
         evicted_active,
+        /// Of those: because the whole page had to go.
+        evicted_for_page,
+        /// Bytes of the items evicted.
+        evicted_bytes,
         /// Stores refused for want of memory.
         outofmemory,
         /// Expired items whose chunk was taken back to store another item.
         reclaimed,
         /// Expired items taken away by upkeep, which no client had asked for since.
         crawler_reclaimed,
+        /// Items looked at behind the requests for whether they are over.
+        crawler_items_checked,
         /// Expired items that had never been read.
         expired_unfetched,
         /// Items demoted to COLD.
@@ -138,8 +144,12 @@ pub struct StoreStats {
     pub used_bytes: u64,
     /// Of those: the index.
     pub index_bytes: u64,
-    /// Of those: blocks of large values that are linked.
+    /// Of those: blocks of large values that are linked. Others are arriving, or being sent to slow readers.
     pub large_bytes: u64,
+    /// Of those: tables of deadlines.
+    pub deadline_bytes: u64,
+    /// Of those: ghosts, which remember evicted keys.
+    pub ghost_bytes: u64,
     /// Bytes that were used and wait to be used again.
     pub spare_bytes: u64,
     /// Buckets of the index.
@@ -150,6 +160,8 @@ pub struct StoreStats {
     pub partitions: u64,
     /// Bytes of a page.
     pub page_bytes: u64,
+    /// Pages for which the system had no memory.
+    pub page_refusals: u64,
 }
 
 impl StoreStats {

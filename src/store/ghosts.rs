@@ -4,7 +4,7 @@
 //! new item belongs among those that are kept (as in S3-FIFO; Yang et al., SOSP 2023), and its slab class
 //! would have had a hit with a little more memory (the shadow queue of Cliffhanger; Cidon et al., NSDI
 //! 2016). A ghost is 16 bits in a table that newer ghosts overwrite: eight bits of the key's hash and eight
-//! of the *epoch* of its class, which counts evictions in pages' worth of chunks.
+//! of the *epoch* of its class, which counts evictions in one or several pages' worth of chunks.
 
 use super::budget::Budget;
 
@@ -15,6 +15,12 @@ const FINGERPRINT_MASK: u16 = (1 << FINGERPRINT_BITS) - 1;
 /// Epochs are counted modulo this.
 pub(super) const EPOCHS: u32 = 1 << (16 - FINGERPRINT_BITS);
 
+/// An epoch in pages' worth of evictions: so long that a partition of `pages` pages may be evicted once over before
+/// an old epoch looks like a new one.
+pub(super) fn pages_per_epoch(pages: usize) -> u32 {
+    (pages as u32).div_ceil(EPOCHS).max(1)
+}
+
 /// The ghosts of one partition.
 pub(super) struct Ghosts {
     /// 0 is none; a fingerprint is never 0.
@@ -24,7 +30,7 @@ pub(super) struct Ghosts {
 impl Ghosts {
     /// Room for the ghosts of a partition of `partition_bytes`, charged to `budget`.
     pub fn new(partition_bytes: usize, budget: &Budget) -> Ghosts {
-        let slots = (partition_bytes / BYTES_PER_SLOT).next_power_of_two();
+        let slots = Self::slots_for(partition_bytes);
         for _ in 0..Self::pages(slots, budget) {
             budget.charge();
         }
@@ -32,12 +38,25 @@ impl Ghosts {
         Ghosts { slots: vec![0; slots] }
     }
 
+    /// A power of two, rather too few than too many.
+    fn slots_for(partition_bytes: usize) -> usize {
+        1 << (partition_bytes / BYTES_PER_SLOT).max(1).ilog2()
+    }
+
+    /// Begins anew if these are too few for a partition of `partition_bytes`, or far too many.
+    pub fn fit(&mut self, partition_bytes: usize, budget: &Budget) {
+        let slots = Self::slots_for(partition_bytes);
+        if !(slots..=2 * slots).contains(&self.slots.len()) {
+            (0..self.charged_pages(budget)).for_each(|_| budget.discharge());
+            *self = Ghosts::new(partition_bytes, budget);
+        }
+    }
+
     fn pages(slots: usize, budget: &Budget) -> usize {
         (slots * size_of::<u16>()).div_ceil(budget.page_bytes())
     }
 
     /// Pages of the budget that they take.
-    #[cfg(test)]
     pub fn charged_pages(&self, budget: &Budget) -> usize {
         Self::pages(self.slots.len(), budget)
     }

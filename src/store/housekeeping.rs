@@ -114,8 +114,8 @@ pub fn fate(is_expired: bool, is_read: bool, looks_left: u32) -> Fate {
     }
 }
 
-/// One shadow hit: a unit that can fade in steps.
-const HIT: u32 = 16;
+/// One shadow hit: a unit that can fade in steps, and of which a return from long ago is still a part.
+const HIT: u32 = 1024;
 /// A key counts in full that was evicted at most this many pages' worth of evictions ago: such a hit is
 /// one that so many more pages would have brought. One evicted longer ago counts as much less as it would
 /// have taken more pages.
@@ -145,9 +145,9 @@ impl Turnover {
         self.evicted = self.evicted.wrapping_add(chunks);
     }
 
-    /// Evictions so far in pages' worth of chunks.
-    pub fn epoch(&self, chunks_per_page: u32) -> u32 {
-        self.evicted / chunks_per_page.max(1)
+    /// Evictions so far in epochs.
+    pub fn epoch(&self, chunks_per_epoch: u32) -> u32 {
+        self.evicted / chunks_per_epoch.max(1)
     }
 
     /// Counts a chunk that has to be made free. Whether the class may now ask for a page instead.

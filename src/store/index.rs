@@ -14,6 +14,8 @@
 //! home is before the front or it is not. One step moves one bucket; no operation takes more than
 //! [`STEPS_PER_INSERT`] of them, and the table grows by a quarter at a time, so that it stays dense.
 
+use prefetch_index::prefetch_index;
+
 use super::budget::Budget;
 use super::item::ChunkId;
 
@@ -26,11 +28,23 @@ const TAIL_BUCKETS: usize = 15;
 const STRETCH_MAX: usize = 255;
 /// A table with more than this share of its slots taken is replaced by one a quarter larger.
 const LOAD_PERCENT_MAX: usize = 85;
+/// Beyond this load too many buckets are full for another item, if the table cannot grow.
+const LOAD_PERCENT_CROWDED: usize = 93;
 /// A table with less than this share taken is replaced by a smaller one.
 const LOAD_PERCENT_MIN: usize = 25;
 /// Buckets moved by one insertion while the table changes size. Growing by a quarter there is an
 /// insertion for every 0.4 buckets to move, so one would do; two finish sooner.
 const STEPS_PER_INSERT: usize = 2;
+
+/// Where the order of hashes ends, in which the index keeps its entries.
+pub(super) const ORDER_END: u64 = 1 << 32;
+/// Entries that a stretch of hashes has at most, as a rule.
+pub(super) const STRETCH_ITEMS: usize = 2 * SLOTS;
+
+/// The place of a hash in that order.
+pub(super) fn order_of(hash: u64) -> u64 {
+    hash & (ORDER_END - 1)
+}
 
 /// One cache line of the index.
 #[derive(Clone, Default)]
@@ -117,6 +131,11 @@ impl Table {
         ((u64::from(hash as u32) * self.homes as u64) >> 32) as usize
     }
 
+    /// The first place in the order of hashes whose home is `home`.
+    fn start_of(&self, home: usize) -> u64 {
+        (home as u64 * ORDER_END).div_ceil(self.homes as u64)
+    }
+
     #[inline]
     fn bucket(&self, bucket: usize) -> Option<&Bucket> {
         let segment = self.segments[bucket >> self.segment_shift].as_deref()?;
@@ -132,14 +151,18 @@ impl Table {
         self.homes * SLOTS
     }
 
-    /// Allocates the segments up to and including the one of `bucket`.
-    fn allocate_to(&mut self, bucket: usize, budget: &Budget) {
+    /// Allocates the segments up to and including the one of `bucket`; for `prepaid` of them the budget is charged
+    /// already.
+    fn allocate_to(&mut self, bucket: usize, budget: &Budget, prepaid: &mut usize) {
         let last = (bucket >> self.segment_shift).min(self.segments.len() - 1);
         for segment in self.segments[..=last].iter_mut().rev() {
             if segment.is_some() {
                 break;
             }
-            budget.charge();
+            match prepaid.checked_sub(1) {
+                Some(left) => *prepaid = left,
+                None => budget.charge(),
+            }
             *segment = Some(vec![Bucket::default(); 1 << self.segment_shift].into_boxed_slice());
         }
     }
@@ -225,25 +248,39 @@ struct Resize {
     front: usize,
 }
 
+/// What a step of growing or shrinking did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Moves {
+    /// Items that were looked at.
+    pub items: usize,
+    /// Those that found no place (see [`STRETCH_MAX`]) and are no longer indexed.
+    pub lost: Vec<ChunkId>,
+}
+
 /// The index of one partition.
 pub(super) struct Index {
     table: Table,
     resize: Option<Resize>,
     items: usize,
     page_bytes: usize,
+    /// A change of size begins only once the budget is charged for what it takes.
+    prepays: bool,
+    /// Segments that the budget is charged for and that are still to come.
+    prepaid: usize,
 }
 
 impl Index {
-    /// An empty index of one segment, charged to `budget`.
+    /// An empty index of one segment, charged to `budget`. It grows beyond the limit if it must, for what is evicted
+    /// to pay for that; unless it `prepays`, because nothing is.
     ///
     /// # Panics
     /// If a page holds fewer than 16 buckets.
-    pub fn new(budget: &Budget) -> Index {
+    pub fn new(budget: &Budget, prepays: bool) -> Index {
         let page_bytes = budget.page_bytes();
         assert!(page_bytes / BUCKET_BYTES > TAIL_BUCKETS, "a page of {page_bytes} bytes is too small");
         let mut table = Table::new(1, page_bytes);
-        table.allocate_to(0, budget);
-        Index { table, resize: None, items: 0, page_bytes }
+        table.allocate_to(0, budget, &mut 0);
+        Index { table, resize: None, items: 0, page_bytes, prepays, prepaid: 0 }
     }
 
     /// How many items are indexed.
@@ -253,13 +290,18 @@ impl Index {
 
     /// Buckets that are there now.
     pub fn buckets(&self) -> usize {
-        self.segments() << self.table.segment_shift
+        (self.segments() - self.prepaid) << self.table.segment_shift
     }
 
-    /// Segments, each a page of the budget.
+    /// Segments, each a page of the budget, those included that it is charged for in advance.
     pub fn segments(&self) -> usize {
         let count = |table: &Table| table.segments.iter().filter(|segment| segment.is_some()).count();
-        count(&self.table) + self.resize.as_ref().map_or(0, |resize| count(&resize.to))
+        count(&self.table) + self.resize.as_ref().map_or(0, |resize| count(&resize.to)) + self.prepaid
+    }
+
+    /// Whether the index should take no further item, for want of memory to grow.
+    pub fn is_crowded(&self) -> bool {
+        self.resize.is_none() && self.items * 100 > self.table.slots() * LOAD_PERCENT_CROWDED
     }
 
     /// Whether a change of size is under way.
@@ -288,6 +330,48 @@ impl Index {
         let table = self.table_of(hash);
         let (bucket, slot) = table.find(hash, is_it)?;
         table.bucket(bucket).map(|bucket| ChunkId(bucket.ids[slot]))
+    }
+
+    /// Has the bucket that a look-up of `hash` begins with brought from memory.
+    #[inline]
+    pub fn prefetch(&self, hash: u64) {
+        let table = self.table_of(hash);
+        let home = table.home(hash);
+        if let Some(segment) = table.segments[home >> table.segment_shift].as_deref() {
+            prefetch_index(segment, home & ((1 << table.segment_shift) - 1));
+        }
+    }
+
+    /// The first item in that bucket that may be the one of `hash`.
+    #[inline]
+    pub fn candidate(&self, hash: u64) -> Option<ChunkId> {
+        let table = self.table_of(hash);
+        let bucket = table.bucket(table.home(hash))?;
+        let matches = bucket.matches(tag_of(hash));
+        (matches != 0).then(|| ChunkId(bucket.ids[slot_of(matches)]))
+    }
+
+    /// Shows the entries of all hashes from place `from` in their order up to the place that is returned,
+    /// which is another one; an entry of a neighbour may be shown, too. `from` is below [`ORDER_END`].
+    pub fn stretch(&self, from: u64, mut show: impl FnMut(ChunkId)) -> u64 {
+        let (table, end) = match &self.resize {
+            Some(resize) if self.table.home(from) < resize.front => {
+                (&resize.to, self.table.start_of(resize.front))
+            }
+            _ => (&self.table, ORDER_END),
+        };
+        let home = table.home(from);
+        let reach = table.bucket(home).map_or(0, |bucket| usize::from(bucket.reach));
+        for distance in 0..=reach {
+            let Some(bucket) = table.bucket(home + distance) else { break };
+            let is_foreign = u16::from(distance > 0);
+            for slot in 0..SLOTS {
+                if bucket.tags[slot] != 0 && bucket.foreign >> slot & 1 == is_foreign {
+                    show(ChunkId(bucket.ids[slot]));
+                }
+            }
+        }
+        table.start_of(home + 1).min(end)
     }
 
     /// Adds an item. `false` if there is no place within reach: the item is not indexed then.
@@ -322,21 +406,41 @@ impl Index {
         for _ in 0..self.segments() {
             budget.discharge();
         }
-        *self = Index::new(budget);
+        *self = Index::new(budget, self.prepays);
     }
 
     /// Does the work of growing or shrinking that one insertion owes: none, or two buckets.
-    /// `hash_of` gives the hash of an item's key. Returns items that found no place (see [`STRETCH_MAX`]).
-    pub fn work(&mut self, budget: &Budget, hash_of: impl Fn(ChunkId) -> u64) -> Vec<ChunkId> {
+    /// `hash_all` gives the hashes of some items' keys.
+    pub fn work(&mut self, budget: &Budget, hash_all: impl Fn(&[ChunkId], &mut [u64])) -> Moves {
         if self.resize.is_none() {
-            let Some(segments) = self.wanted_segments() else { return Vec::new() };
+            let Some(segments) = self.wanted_segments() else { return Moves::default() };
+            if self.prepays && !self.prepay(segments, budget) {
+                return Moves::default();
+            }
             self.resize = Some(Resize { to: Table::new(segments, self.page_bytes), front: 0 });
         }
-        let mut lost = Vec::new();
+        let mut moves = Moves::default();
         for _ in 0..STEPS_PER_INSERT {
-            self.step(budget, &hash_of, &mut lost);
+            self.step(budget, &hash_all, &mut moves);
         }
-        lost
+        moves
+    }
+
+    /// Charges the budget for what a change to so many segments takes at its height. `false` if that is too much.
+    fn prepay(&mut self, segments: usize, budget: &Budget) -> bool {
+        // Old segments go behind the front one by one. The one at the front is there twice, as is what lies a stretch
+        // (a segment at most) ahead of it, begun segments on both sides.
+        let extra = segments.saturating_sub(self.table.segments.len()) + 3;
+        self.prepaid = (0..extra).take_while(|_| budget.try_charge()).count();
+        let is_paid = self.prepaid == extra;
+        if !is_paid {
+            self.discharge_prepaid(budget);
+        }
+        is_paid
+    }
+
+    fn discharge_prepaid(&mut self, budget: &Budget) {
+        (0..std::mem::take(&mut self.prepaid)).for_each(|_| budget.discharge());
     }
 
     /// The size that the table should have, if that is another than it has.
@@ -350,37 +454,47 @@ impl Index {
     }
 
     /// Moves the entries of the home at the front; ends the resize after the last.
-    fn step(&mut self, budget: &Budget, hash_of: &impl Fn(ChunkId) -> u64, lost: &mut Vec<ChunkId>) {
+    fn step(&mut self, budget: &Budget, hash_all: &impl Fn(&[ChunkId], &mut [u64]), moves: &mut Moves) {
         let Some(resize) = &mut self.resize else { return };
         let from = &mut self.table;
         let home = resize.front;
         let last_target = ((home as u64 + 1) * resize.to.homes as u64).div_ceil(from.homes as u64) as usize;
-        resize.to.allocate_to(last_target + STRETCH_MAX, budget);
+        resize.to.allocate_to(last_target + STRETCH_MAX, budget, &mut self.prepaid);
         resize.front += 1;
         let reach = from.bucket(home).map_or(0, |bucket| usize::from(bucket.reach));
         for bucket in home..=home + reach {
-            for slot in 0..SLOTS {
-                // Behind the home only foreign slots matter; what is at home there stays.
-                let matters = |held: &&Bucket| {
-                    held.tags[slot] != 0 && (bucket == home || held.foreign >> slot & 1 == 1)
-                };
-                let Some(entry) = from.bucket(bucket).filter(matters) else { continue };
-                let id = ChunkId(entry.ids[slot]);
-                let hash = hash_of(id);
+            // Behind the home only foreign slots matter; what is at home there stays.
+            let Some(held) = from.bucket(bucket) else { break };
+            let matters =
+                |slot: usize| held.tags[slot] != 0 && (bucket == home || held.foreign >> slot & 1 == 1);
+            let (mut slots, mut ids, mut hashes) = ([0; SLOTS], [ChunkId::NONE; SLOTS], [0; SLOTS]);
+            let mut count = 0;
+            for slot in (0..SLOTS).filter(|&slot| matters(slot)) {
+                (slots[count], ids[count]) = (slot, ChunkId(held.ids[slot]));
+                count += 1;
+            }
+            hash_all(&ids[..count], &mut hashes[..count]);
+            moves.items += count;
+            for ((slot, id), hash) in slots.into_iter().zip(ids).zip(hashes).take(count) {
                 if from.home(hash) != home {
                     continue;
                 }
                 from.remove(hash, bucket, slot);
                 if !resize.to.insert(hash, id) {
                     self.items -= 1;
-                    lost.push(id);
+                    moves.lost.push(id);
                 }
             }
         }
         if resize.front.trailing_zeros() >= from.segment_shift {
             let passed = (resize.front >> from.segment_shift) - 1;
             from.segments[passed] = None;
-            budget.discharge();
+            if self.prepays {
+                // What it was charged for is needed ahead of the front; others would take it.
+                self.prepaid += 1;
+            } else {
+                budget.discharge();
+            }
         }
         if resize.front == from.homes {
             self.finish(budget);
@@ -389,7 +503,8 @@ impl Index {
 
     fn finish(&mut self, budget: &Budget) {
         let Some(mut resize) = self.resize.take() else { return };
-        resize.to.allocate_to(resize.to.homes + TAIL_BUCKETS - 1, budget);
+        resize.to.allocate_to(resize.to.homes + TAIL_BUCKETS - 1, budget, &mut self.prepaid);
+        self.discharge_prepaid(budget);
         for segment in &mut self.table.segments {
             if segment.take().is_some() {
                 budget.discharge();
@@ -399,7 +514,7 @@ impl Index {
     }
 
     /// Every item, in no particular order.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn ids(&self) -> Vec<ChunkId> {
         let tables = std::iter::once(&self.table).chain(self.resize.as_ref().map(|resize| &resize.to));
         let buckets =
@@ -421,14 +536,18 @@ mod tests {
         crate::base::hash::KeyHasher::with_seed(11).hash(&id.0.to_le_bytes())
     }
 
+    fn hash_all(ids: &[ChunkId], hashes: &mut [u64]) {
+        hashes.iter_mut().zip(ids).for_each(|(hash, &id)| *hash = hash_of(id));
+    }
+
     fn work(index: &mut Index, budget: &Budget) {
-        assert_eq!(index.work(budget, hash_of), [], "no item may be lost at this load");
+        assert_eq!(index.work(budget, hash_all).lost, [], "no item may be lost at this load");
     }
 
     #[test]
     fn it_grows_in_small_steps_and_stays_dense() {
         let budget = Budget::new(1 << 20, 16384);
-        let mut index = Index::new(&budget);
+        let mut index = Index::new(&budget, false);
         for n in 0..100_000 {
             work(&mut index, &budget);
             assert!(index.insert(hash_of(ChunkId(n)), ChunkId(n)));
@@ -446,7 +565,7 @@ mod tests {
     #[test]
     fn it_shrinks_when_items_leave_and_clears_at_once() {
         let budget = Budget::new(1 << 20, PAGE);
-        let mut index = Index::new(&budget);
+        let mut index = Index::new(&budget, false);
         for n in 0..10_000 {
             work(&mut index, &budget);
             assert!(index.insert(hash_of(ChunkId(n)), ChunkId(n)));
@@ -466,13 +585,13 @@ mod tests {
         #[test]
         fn it_agrees_with_a_plain_map(steps in prop::collection::vec((0u8..4, 0u32..400), 1..2000)) {
             let budget = Budget::new(1 << 20, PAGE);
-            let mut index = Index::new(&budget);
+            let mut index = Index::new(&budget, false);
             let mut model: HashMap<u32, ChunkId> = HashMap::new();
             for (action, key) in steps {
                 let hash = hash_of(ChunkId(key));
                 match (action, model.get(&key).copied()) {
                     (0 | 1, None) => {
-                        prop_assert!(index.work(&budget, hash_of).is_empty());
+                        prop_assert!(index.work(&budget, hash_all).lost.is_empty());
                         prop_assert!(index.insert(hash, ChunkId(key)));
                         model.insert(key, ChunkId(key));
                     }
@@ -495,7 +614,17 @@ mod tests {
             ids.sort_by_key(|id| id.0);
             let mut expected: Vec<ChunkId> = model.into_values().collect();
             expected.sort_by_key(|id| id.0);
-            prop_assert_eq!(ids, expected);
+            prop_assert_eq!(&ids, &expected);
+            let (mut met, mut from) = (Vec::new(), 0);
+            while from < ORDER_END {
+                let mut shown = Vec::new();
+                let next = index.stretch(from, |id| shown.push(id));
+                prop_assert!(next > from);
+                met.extend(shown.into_iter().filter(|&id| (from..next).contains(&order_of(hash_of(id)))));
+                from = next;
+            }
+            met.sort_by_key(|id| id.0);
+            prop_assert_eq!(met, expected);
         }
     }
 }

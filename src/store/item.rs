@@ -8,18 +8,28 @@
 //!       ... [client flags u32, only if not 0] key [blocks u32, value length u32, only if large] value
 //! ```
 //!
-//! Numbers are little endian. All of it is bytes in a page: reading and writing needs no `unsafe`, and
-//! nothing is aligned. A chunk whose key length is 0 holds no item. When an item ends is not written here
-//! but beside the page ([`super::deadlines`]): items without a deadline pay nothing for it there.
+//! A large value, which begins in blocks, has [`LENGTH_OF_LARGE`] for its length. An item whose value is
+//! still arriving is in no list, and [`ChunkId::NO_LIST`] stands for its older neighbour: the state byte has
+//! no bit to spare for either. Numbers are little endian. All of it is bytes in a page: reading and writing
+//! needs no `unsafe`, and nothing is aligned. A chunk whose key length is 0 holds no item. When an item ends is
+//! not written here but beside the page ([`super::deadlines`]): items without a deadline pay nothing for it.
+
+use prefetch_index::prefetch_index;
 
 use crate::base::clock::Seconds;
 
+/// Bytes of a cache line.
+const LINE_BYTES: usize = 64;
+/// Lines of a chunk that are brought ahead: header, key, and a value of some 100 bytes.
+const LINES_AHEAD: usize = 3;
 /// Bytes before the client flags.
 pub const HEADER_BYTES: usize = 24;
 /// Bytes of client flags, where an item has any.
 const CLIENT_FLAGS_BYTES: usize = 4;
 /// Bytes that tell of a large value where its blocks are and how long it is.
 const LARGE_REF_BYTES: usize = 8;
+/// What stands for the length of a large value; no other can be so long.
+const LENGTH_OF_LARGE: u16 = u16::MAX;
 /// Longest key in bytes (the protocol's limit).
 pub const KEY_BYTES_MAX: usize = 250;
 /// Longest value in bytes: as much as the largest `-I` allows.
@@ -53,8 +63,8 @@ const _: () = assert!(super::slab::CLASSES_MAX <= CLASS_MASK as usize, "one more
 const _: () = assert!(Segment::ALL.len() <= (SEGMENT_MASK >> SEGMENT_SHIFT) as usize + 1);
 const _: () = assert!(state::ALL & SEGMENT_MASK == 0, "marks and segment share a byte");
 const _: () = assert!(
-    super::PAGE_BYTES_MAX - HEADER_BYTES - 1 <= u16::MAX as usize,
-    "the longest value that is not large has a length of 16 bits"
+    super::PAGE_BYTES_MAX - HEADER_BYTES - 1 < LENGTH_OF_LARGE as usize,
+    "the longest value that is not large has a length of 16 bits, and not that of all large ones"
 );
 const _: () = assert!(VALUE_BYTES_MAX <= u32::MAX as usize, "a large value has a length of 32 bits");
 
@@ -66,12 +76,17 @@ pub mod state {
     pub const ACTIVE: u8 = 2;
     /// Client flags follow the header.
     pub const CLIENT_FLAGS: u8 = 4;
-    /// The value begins in blocks and ends in the chunk.
-    pub const LARGE: u8 = 8;
-    /// The index points to the item. A chunk with a key and without this mark is reserved.
-    pub const LINKED: u8 = 16;
+    /// A client said that the value is outdated.
+    pub const STALE: u8 = 8;
+    /// A client was asked to bring a new value.
+    pub const TOKEN_GIVEN: u8 = 16;
+    /// The client sent the key encoded, since it holds bytes that a line of text may not.
+    pub const ENCODED_KEY: u8 = 128;
+    /// What a client may learn of an item beside its value; gone with the value that it belongs to, but for
+    /// [`ENCODED_KEY`], which belongs to the key.
+    pub const TOLD: u8 = STALE | TOKEN_GIVEN | ENCODED_KEY;
     /// Every mark.
-    pub const ALL: u8 = FETCHED | ACTIVE | CLIENT_FLAGS | LARGE | LINKED;
+    pub const ALL: u8 = FETCHED | ACTIVE | CLIENT_FLAGS | TOLD;
 }
 
 /// Names a chunk within its partition: its distance from the first page, in units of 8 bytes.
@@ -81,6 +96,8 @@ pub struct ChunkId(pub u32);
 impl ChunkId {
     /// No chunk.
     pub const NONE: ChunkId = ChunkId(u32::MAX);
+    /// Stands for a neighbour of what is in no list.
+    const NO_LIST: ChunkId = ChunkId(u32::MAX - 1);
 
     /// Whether it names a chunk.
     pub fn is_some(self) -> bool {
@@ -174,6 +191,14 @@ impl<'a> Item<'a> {
         Item(&chunk[..chunk.len().max(HEADER_BYTES)])
     }
 
+    /// Has the beginning of the chunk brought from memory.
+    #[inline]
+    pub fn prefetch(self) {
+        for line in 0..LINES_AHEAD {
+            prefetch_index(self.0, line * LINE_BYTES);
+        }
+    }
+
     pub fn cas(self) -> u64 {
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&self.0[CAS..CAS + 8]);
@@ -188,9 +213,11 @@ impl<'a> Item<'a> {
         ChunkId(read_u32(self.0, NEWER))
     }
 
-    /// Seconds since the item was stored or last counted as accessed.
+    /// Seconds since the item was stored or last counted as accessed, for up to 97 days. 0 if that was by a worker
+    /// whose clock is a little ahead.
     pub fn idle_seconds(self, now: Seconds) -> u32 {
-        now.0.wrapping_sub(read_u32(self.0, ACCESSED)) & ACCESSED_MASK
+        let idle = now.0.wrapping_sub(read_u32(self.0, ACCESSED)) & ACCESSED_MASK;
+        if idle > ACCESSED_MASK / 2 { 0 } else { idle }
     }
 
     pub fn state(self) -> u8 {
@@ -199,6 +226,16 @@ impl<'a> Item<'a> {
 
     pub fn has(self, mark: u8) -> bool {
         self.state() & mark != 0
+    }
+
+    /// Whether the value begins in blocks and ends in the chunk.
+    pub fn is_large(self) -> bool {
+        read_u16(self.0, LENGTH) == LENGTH_OF_LARGE
+    }
+
+    /// Whether index and LRU know the item. A chunk with a key that they do not know is reserved.
+    pub fn is_linked(self) -> bool {
+        self.key_bytes() != 0 && self.older() != ChunkId::NO_LIST
     }
 
     pub fn segment(self) -> Segment {
@@ -221,10 +258,9 @@ impl<'a> Item<'a> {
 
     /// Bytes of the whole value, wherever it lies.
     pub fn value_bytes(self) -> usize {
-        if self.has(state::LARGE) {
-            read_u32(self.0, self.key_at() + self.key_bytes() + size_of::<u32>()) as usize
-        } else {
-            usize::from(read_u16(self.0, LENGTH))
+        match read_u16(self.0, LENGTH) {
+            LENGTH_OF_LARGE => read_u32(self.0, self.key_at() + self.key_bytes() + size_of::<u32>()) as usize,
+            bytes => usize::from(bytes),
         }
     }
 
@@ -243,18 +279,18 @@ impl<'a> Item<'a> {
 
     /// The slot of the blocks of a large value.
     pub fn large(self) -> Option<u32> {
-        self.has(state::LARGE).then(|| read_u32(self.0, self.key_at() + self.key_bytes()))
+        self.is_large().then(|| read_u32(self.0, self.key_at() + self.key_bytes()))
     }
 
     /// Where the part of the value that is in the chunk begins.
     pub fn tail_at(self) -> usize {
-        let large = if self.has(state::LARGE) { LARGE_REF_BYTES } else { 0 };
+        let large = if self.is_large() { LARGE_REF_BYTES } else { 0 };
         self.key_at() + self.key_bytes() + large
     }
 
     /// The whole value of an item that is not large.
     pub fn value(self) -> &'a [u8] {
-        debug_assert!(!self.has(state::LARGE));
+        debug_assert!(!self.is_large());
         let at = self.key_at() + self.key_bytes();
         &self.0[at..at + self.value_bytes()]
     }
@@ -283,7 +319,7 @@ impl<'a> ItemMut<'a> {
     pub fn lay_out(&mut self, shape: &Shape, key: &[u8], class: u8, is_large: bool) {
         debug_assert!(!key.is_empty() && key.len() <= KEY_BYTES_MAX && shape.value_bytes <= VALUE_BYTES_MAX);
         self.0[..HEADER_BYTES].fill(0);
-        write_u32(self.0, OLDER, ChunkId::NONE.0);
+        write_u32(self.0, OLDER, ChunkId::NO_LIST.0);
         write_u32(self.0, NEWER, ChunkId::NONE.0);
         self.0[KEY_LENGTH] = key.len() as u8;
         self.0[CLASS] = class;
@@ -295,12 +331,11 @@ impl<'a> ItemMut<'a> {
         }
         self.0[at..at + key.len()].copy_from_slice(key);
         at += key.len();
+        let length = if is_large { LENGTH_OF_LARGE } else { shape.value_bytes as u16 };
+        self.0[LENGTH..LENGTH + 2].copy_from_slice(&length.to_le_bytes());
         if is_large {
-            self.0[STATE] |= state::LARGE;
             write_u32(self.0, at, 0);
             write_u32(self.0, at + size_of::<u32>(), shape.value_bytes as u32);
-        } else {
-            self.0[LENGTH..LENGTH + 2].copy_from_slice(&(shape.value_bytes as u16).to_le_bytes());
         }
     }
 
@@ -376,12 +411,14 @@ mod tests {
                     item.set_large(slot);
                 }
                 item.write_tail(0, b"the value");
+                assert!(!Item::new(&chunk).is_linked(), "it is in no list yet");
+                let mut item = ItemMut::new(&mut chunk);
                 item.set_cas(u64::MAX - 1);
                 item.set_older(ChunkId(1));
                 item.set_newer(ChunkId(2));
                 item.set_accessed(Seconds(0x01ff_fff0));
                 item.set_segment(Segment::Temp);
-                item.mark(state::FETCHED | state::LINKED);
+                item.mark(state::FETCHED | state::ENCODED_KEY);
                 item.set_heat(2);
                 let item = Item::new(&chunk);
                 assert_eq!((item.key(), item.tail(9)), (&b"a key"[..], &b"the value"[..]));
@@ -391,7 +428,8 @@ mod tests {
                 assert_eq!(item.idle_seconds(Seconds(0x0200_0000)), 16, "across the wrap of 24 bits");
                 assert_eq!((item.segment(), item.class(), item.value_bytes()), (Segment::Temp, 63, 9));
                 assert_eq!(item.heat(), 2);
-                assert!(item.has(state::FETCHED) && item.has(state::LINKED) && !item.has(state::ACTIVE));
+                assert!(item.has(state::FETCHED) && item.has(state::ENCODED_KEY) && !item.has(state::STALE));
+                assert!(item.is_linked() && item.is_large() == large.is_some());
             }
         }
     }

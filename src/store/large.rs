@@ -32,14 +32,49 @@ impl Blocks {
         self.pages.extend(pages);
     }
 
-    /// A copy of all the bytes.
-    pub fn to_vec(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.len);
-        for page in &self.pages {
-            let n = page.len().min(self.len - bytes.len());
-            bytes.extend_from_slice(&page[..n]);
+    /// Pages that are there.
+    #[cfg(test)]
+    pub fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Bytes of the value held here once it is complete.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The longest run of bytes in one piece that starts at `at`; empty at the end.
+    pub fn piece(&self, at: usize) -> &[u8] {
+        let page_bytes = self.budget.page_bytes();
+        if at >= self.len {
+            return &[];
         }
-        bytes
+        let (page, offset) = (at / page_bytes, at % page_bytes);
+        let end = page_bytes.min(self.len - page * page_bytes);
+        &self.pages[page][offset..end]
+    }
+
+    /// All pieces in order.
+    pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len).step_by(self.budget.page_bytes()).map(|at| self.piece(at))
+    }
+
+    /// The room that there is from `at` on, up to `end`, in pieces.
+    pub fn room(&mut self, at: usize, end: usize) -> impl Iterator<Item = &mut [u8]> {
+        let page_bytes = self.budget.page_bytes();
+        let first = at / page_bytes;
+        self.pages.iter_mut().enumerate().skip(first).map(move |(number, page)| {
+            let start = number * page_bytes;
+            let (from, to) = (at.max(start) - start, end.clamp(start, start + page_bytes) - start);
+            &mut page[from.min(to)..to]
+        })
+    }
+
+    /// Gives the pages back that lie behind the first `bytes` bytes.
+    pub fn give_back_behind(&mut self, bytes: usize) {
+        for page in self.pages.drain(bytes.div_ceil(self.budget.page_bytes()).min(self.pages.len())..) {
+            self.budget.give_back(page);
+        }
     }
 
     /// Copies `bytes` to the place `at` bytes from the start.
@@ -84,23 +119,26 @@ impl LargeValue {
 
     /// The longest run of bytes in one piece that starts at `at`; empty at the end.
     pub fn piece(&self, at: usize) -> &[u8] {
-        let page_bytes = self.0.budget.page_bytes();
-        if at >= self.0.len {
-            return &[];
-        }
-        let (page, offset) = (at / page_bytes, at % page_bytes);
-        let end = page_bytes.min(self.0.len - page * page_bytes);
-        &self.0.pages[page][offset..end]
+        self.0.piece(at)
     }
 
     /// All pieces in order.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let page_bytes = self.0.budget.page_bytes();
-        (0..self.0.len).step_by(page_bytes).map(|at| self.piece(at))
+        self.0.pieces()
+    }
+
+    /// Whether nobody else has the value: where this one is a reader's, the store included.
+    pub(super) fn is_last(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     pub(super) fn pages(&self) -> usize {
         self.0.pages.len()
+    }
+
+    /// Whether both are the same memory.
+    pub(super) fn is_same(&self, other: &LargeValue) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -125,7 +163,7 @@ mod tests {
         blocks.write(0, &value[..5]);
         blocks.write(5, &value[5..33]);
         blocks.write(33, &value[33..]);
-        assert_eq!(blocks.to_vec(), value);
+        assert_eq!(blocks.pieces().flatten().copied().collect::<Vec<u8>>(), value);
         let large = LargeValue::freeze(blocks);
         assert_eq!(large.pieces().flatten().copied().collect::<Vec<u8>>(), value);
         assert_eq!(large.piece(15), &[15]);

@@ -35,6 +35,11 @@ impl Lru {
         self.lists.iter().map(|list| list.len).sum()
     }
 
+    /// Items in all segments but TEMP.
+    pub fn lasting(&self) -> u32 {
+        self.len() - self.list(Segment::Temp).len
+    }
+
     /// Puts an item that is in no list at the newest end.
     pub fn push(&mut self, slab: &mut Slab, id: ChunkId, segment: Segment) {
         let list = &mut self.lists[segment as usize];
@@ -121,7 +126,7 @@ impl Lru {
     }
 
     /// Every item of a segment, oldest first.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn oldest_first<'a>(
         &self,
         slab: &'a Slab,
@@ -144,7 +149,7 @@ mod tests {
         #[test]
         fn lists_agree_with_plain_queues(steps in prop::collection::vec((0u8..4, 0usize..40, 0usize..4), 1..200)) {
             let sizes = ChunkSizes::new(16384, None, None);
-            let mut slab = Slab::new(&sizes, 16384);
+            let mut slab = Slab::new(&sizes, 16384, false);
             slab.add_page(ClassId(0), vec![0; 16384].into());
             let shape = Shape { key_bytes: 1, client_flags: 0, value_bytes: 0 };
             let ids: Vec<ChunkId> = (0..40).map(|_| {

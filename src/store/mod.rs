@@ -5,27 +5,39 @@
 //! which looks after it ([`Store::upkeep`]); any worker may borrow it for one operation, under its lock.
 //! At most one partition is locked at a time, and never across a system call.
 
+mod access;
+mod ahead;
+#[cfg(any(test, fuzzing))]
+mod books;
 mod budget;
+mod crawl;
 mod deadlines;
+mod events;
 mod eviction;
 mod figures;
 mod ghosts;
+mod hold;
 mod housekeeping;
 mod index;
 mod item;
+mod joining;
 mod large;
 mod lru;
 mod page_moves;
 mod partition;
+mod provision;
 mod reassign;
 mod reservation;
 mod segments;
 mod slab;
 mod storing;
+mod terms;
 mod tunables;
+mod upkeep;
+mod walk;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam::utils::CachePadded;
 use parking_lot::{Mutex, MutexGuard};
@@ -33,39 +45,47 @@ use parking_lot::{Mutex, MutexGuard};
 use crate::base::clock::{Deadline, Seconds};
 use crate::base::hash::KeyHasher;
 use budget::{Budget, PageBytes};
+use crawl::Crawl;
 use item::Shape;
+use joining::{Addition, JoinRequest};
 use large::Blocks;
 use page_moves::Release;
-use partition::{Partition, Provision, Shared, Shortage};
+use partition::{Partition, Shared};
+use provision::{Provision, Shortage};
 use slab::ChunkSizes;
 use storing::Draft;
 use tunables::Tunables;
+use upkeep::Round;
 
+pub use access::{Access, Counted, Counting, Creation, LookUp};
+pub use ahead::KEYS_AHEAD;
+pub use events::{CrawlReport, EventListener, Evicted, EvictionCause};
 pub use figures::{ClassFigures, ClassStats, PartitionFigures, StoreStats};
+pub use hold::Hold;
 pub use housekeeping::SegmentShares;
 pub use item::KEY_BYTES_MAX;
 pub use large::LargeValue;
 pub use partition::{Arithmetic, Direction, ItemView, Key};
 pub use reassign::{PageOwner, ReassignError};
-pub use reservation::{Reservation, ReserveError};
+pub use reservation::{Arrived, Reservation, ReserveError};
 pub use storing::{StoreMode, StoreOutcome, StoreRequest};
+pub use terms::{Receipt, Removal, Removed, Terms};
 pub use tunables::{Automove, LruMode, LruPolicy, Tuning};
+pub use walk::{ItemDetails, Peek, Walk};
 
 /// Most partitions for each worker: enough that two workers rarely meet in one.
 const PARTITIONS_PER_WORKER: usize = 16;
-/// Memory that a partition should have at least: below it too much is lost to half-used pages.
+/// Memory that a partition should have: below it hits are lost, as each class of each has its own pages.
+const PARTITION_BYTES_WANTED: usize = 16 << 20;
+/// Memory that it has at least where there are more workers than partitions of the wanted size.
 const PARTITION_BYTES_MIN: usize = 4 << 20;
 /// Bounds of a page in bytes.
 const PAGE_BYTES_MIN: usize = 16 << 10;
 const PAGE_BYTES_MAX: usize = 64 << 10;
 /// Pages that a partition should have at least, where memory allows larger ones.
-const PAGES_PER_PARTITION: usize = 256;
+const PAGES_PER_PARTITION: usize = 1024;
 /// Most memory of a partition: what 32 bits of chunk id can name, in units of 8 bytes.
 const PARTITION_BYTES_MAX: usize = 32 << 30;
-/// Longest time in seconds that upkeep lets expired items lie for the sake of fewer visits.
-const EXPIRY_LAG_MAX: u32 = 15;
-/// Pages searched for expired items in one call of upkeep: some hundreds of microseconds.
-const UPKEEP_PAGES_MAX: usize = 64;
 /// Attempts of one operation to get the memory it needs, while others may take it away again.
 const ATTEMPTS_MAX: usize = 8;
 
@@ -88,6 +108,8 @@ pub struct StoreOptions {
     pub slab_growth_factor: Option<f64>,
     /// Space for key, flags and value in the smallest chunk (`-n`), in bytes.
     pub slab_min_size: Option<usize>,
+    /// Take expired items away in the background (`-o lru_crawler`).
+    pub reclaim_expired: bool,
     /// What may be changed later.
     pub tuning: Tuning,
     /// Seed of the hash, for runs that must repeat; `None` for a random one.
@@ -110,6 +132,7 @@ impl Default for StoreOptions {
             cas_enabled: true,
             slab_growth_factor: None,
             slab_min_size: None,
+            reclaim_expired: true,
             tuning: Tuning::default(),
             hash_seed: None,
             partitions: None,
@@ -120,10 +143,11 @@ impl Default for StoreOptions {
 
 impl StoreOptions {
     fn derived_partitions(&self) -> usize {
-        let by_workers = (self.workers * PARTITIONS_PER_WORKER).next_power_of_two();
-        let by_memory = (self.memory_limit_bytes / PARTITION_BYTES_MIN).max(1);
+        let of_at_least = |bytes: usize| 1 << (self.memory_limit_bytes / bytes).max(1).ilog2();
+        let one_each = self.workers.next_power_of_two().min(of_at_least(PARTITION_BYTES_MIN));
+        let most = (self.workers * PARTITIONS_PER_WORKER).next_power_of_two();
         let nameable = self.memory_limit_bytes.div_ceil(PARTITION_BYTES_MAX / 2).next_power_of_two();
-        by_workers.min(1 << by_memory.ilog2()).max(nameable)
+        most.min(of_at_least(PARTITION_BYTES_WANTED).max(one_each)).max(nameable)
     }
 
     fn derived_page_bytes(&self, partitions: usize) -> usize {
@@ -149,40 +173,19 @@ pub struct Store {
     shared: Arc<Shared>,
     partitions: Box<[CachePadded<Mutex<Partition>>]>,
     workers: usize,
+    /// Pages that the store used when it was empty.
+    pages_of_nothing: usize,
     /// When the delayed flush is due, in [`Seconds`]; 0 if none was ever asked for.
     flush_at: AtomicU32,
     /// Where the next search for a page to take away begins.
     next_giver: AtomicUsize,
+    /// Upkeep takes expired items away.
+    reclaims_expired: AtomicBool,
+    crawl: Crawl,
+    /// By partition: held by who joins a large value there, so that others do not copy theirs in vain.
+    joins: Box<[Mutex<()>]>,
     /// By worker: where its upkeep stands.
     rounds: Box<[CachePadded<Round>]>,
-}
-
-/// Where one worker's upkeep stands in its round over its partitions.
-#[derive(Debug, Default)]
-struct Round {
-    /// Which of its partitions comes next.
-    next: AtomicUsize,
-    /// For how many seconds expired items are left before their page is visited.
-    lag: AtomicU32,
-    /// When the round was last got through, in [`Seconds`].
-    finished: AtomicU32,
-}
-
-impl Round {
-    fn note_finished(&self, now: Seconds) {
-        if self.finished.swap(now.0, Relaxed) != now.0 {
-            self.lag.store(self.lag.load(Relaxed).saturating_sub(1), Relaxed);
-        }
-    }
-
-    fn note_unfinished(&self, now: Seconds) {
-        let finished = self.finished.load(Relaxed);
-        let lag = self.lag.load(Relaxed);
-        if now.0 - finished > lag + 1 && lag < EXPIRY_LAG_MAX {
-            self.lag.store(lag + 1, Relaxed);
-            self.finished.store(now.0, Relaxed);
-        }
-    }
 }
 
 impl Store {
@@ -204,17 +207,24 @@ impl Store {
             evict: options.evict,
             reassign: options.reassign,
             tunables: Tunables::new(&options.tuning),
+            listener: OnceLock::new(),
             item_bytes_max: options.item_bytes_max,
             cas_enabled: options.cas_enabled,
             partition_bytes: options.memory_limit_bytes / partitions,
+            pages_per_epoch: ghosts::pages_per_epoch(options.memory_limit_bytes / partitions / page_bytes),
             partition_bits: partitions.ilog2(),
         });
         let partition = |number| CachePadded::new(Mutex::new(Partition::new(shared.clone(), number as u32)));
+        let partitions: Box<[_]> = (0..partitions).map(partition).collect();
         Arc::new(Store {
-            partitions: (0..partitions).map(partition).collect(),
+            pages_of_nothing: shared.budget.used(),
+            joins: partitions.iter().map(|_| Mutex::default()).collect(),
+            partitions,
             workers: options.workers.max(1),
             flush_at: AtomicU32::new(0),
             next_giver: AtomicUsize::new(0),
+            crawl: Crawl::default(),
+            reclaims_expired: AtomicBool::new(options.reclaim_expired),
             rounds: (0..options.workers.max(1)).map(|_| CachePadded::default()).collect(),
             shared,
         })
@@ -236,8 +246,13 @@ impl Store {
     }
 
     #[inline]
+    fn partition_number(&self, hash: u64) -> usize {
+        (hash >> 48) as usize & (self.partitions.len() - 1)
+    }
+
+    #[inline]
     fn partition(&self, hash: u64) -> &Mutex<Partition> {
-        &self.partitions[(hash >> 48) as usize & (self.partitions.len() - 1)]
+        &self.partitions[self.partition_number(hash)]
     }
 
     /// Borrows the partition of a hash for one operation.
@@ -301,17 +316,18 @@ impl Store {
     /// Stores a complete value, if the condition of its command holds.
     pub fn store(self: &Arc<Self>, request: &StoreRequest, now: Seconds) -> StoreOutcome {
         let StoreRequest { key, mode, client_flags, deadline, value } = *request;
-        let joins = matches!(mode, StoreMode::Append | StoreMode::Prepend);
+        if mode.joins() {
+            let request = JoinRequest { key, mode, client_flags, addition: Addition::Bytes(value) };
+            return self.join(&request, &Terms::default(), now).outcome;
+        }
         let whole = memcached_item_bytes(key.bytes.len(), client_flags, value.len(), self.shared.cas_enabled);
-        if !joins && whole > self.shared.budget.page_bytes() {
-            return match self.reserve(key, mode, client_flags, deadline, value.len(), now) {
-                Ok(mut reservation) => match reservation.write(value, now) {
-                    Ok(()) => reservation.commit(now),
-                    Err(_) => StoreOutcome::OutOfMemory,
-                },
-                Err(ReserveError::TooLarge) => StoreOutcome::TooLarge,
-                Err(ReserveError::OutOfMemory) => StoreOutcome::OutOfMemory,
+        if whole > self.shared.budget.page_bytes() {
+            let store = |mut reservation: Reservation| {
+                reservation.write(value, now)?;
+                Ok(reservation.commit(now))
             };
+            let stored = self.reserve(key, mode, client_flags, deadline, value.len(), now).and_then(store);
+            return stored.unwrap_or_else(StoreOutcome::from);
         }
         if self.refuses_size(&key, mode, client_flags, value.len(), now) {
             return StoreOutcome::TooLarge;
@@ -320,7 +336,7 @@ impl Store {
             |partition: &mut Partition, provision: &mut Provision| partition.store(request, now, provision);
         self.with_pages(key.hash, now, store).unwrap_or_else(|| {
             self.refuse_no_memory(&key, mode, client_flags, value.len(), now);
-            if joins { StoreOutcome::NotStored } else { StoreOutcome::OutOfMemory }
+            StoreOutcome::OutOfMemory
         })
     }
 
@@ -372,7 +388,7 @@ impl Store {
             self.take_back(provision);
             return false;
         }
-        blocks.extend(provision.0);
+        blocks.extend(provision.pages);
         true
     }
 
@@ -412,7 +428,7 @@ impl Store {
                     result = Some(done);
                     break;
                 }
-                Err(shortage) if self.provide(&mut provision, shortage.pages, now) => {}
+                Err(shortage) if self.remedy(&mut provision, shortage, now) => {}
                 Err(_) => break,
             }
         }
@@ -420,8 +436,17 @@ impl Store {
         result
     }
 
+    /// Finds what an operation lacks. `false` if it is not to be had.
+    fn remedy(&self, provision: &mut Provision, shortage: Shortage, now: Seconds) -> bool {
+        if self.provide(provision, shortage.pages, now) {
+            return true;
+        }
+        // Once more: the partition may have something to give itself.
+        shortage != Shortage::FINAL && !std::mem::replace(&mut provision.is_all, true)
+    }
+
     fn take_back(&self, provision: Provision) {
-        for page in provision.0 {
+        for page in provision.pages {
             self.shared.budget.give_back(page);
         }
     }
@@ -434,8 +459,11 @@ impl Store {
         }
         for _ in 0..pages {
             match self.shared.budget.take().or_else(|| self.take_from_a_partition(now)) {
-                Some(page) => provision.0.push(page),
+                Some(page) => provision.pages.push(page),
                 None => return false,
+            }
+            if provision.join.is_in_vain() {
+                return false;
             }
         }
         true
@@ -445,10 +473,18 @@ impl Store {
         if !self.shared.evict {
             return None;
         }
-        // Twice around: what a partition gives to the budget may have found another taker.
-        (0..2 * self.partitions.len()).find_map(|_| {
-            let number = self.next_giver.fetch_add(1, Relaxed) & (self.partitions.len() - 1);
-            match self.borrow_partition(&self.partitions[number], now).release_page(now) {
+        // First from those that have more than their share. Then twice around: what a partition gives to the
+        // budget may have found another taker.
+        let count = self.partitions.len();
+        (0..3 * count).find_map(|turn| {
+            let number = self.next_giver.fetch_add(1, Relaxed) & (count - 1);
+            let mut partition = self.borrow_partition(&self.partitions[number], now);
+            if turn < count && !partition.is_above_share() {
+                return None;
+            }
+            let released = partition.release_page(now);
+            drop(partition);
+            match released {
                 Release::Page(page) => Some(page),
                 Release::ToBudget => self.shared.budget.take(),
                 Release::Nothing => None,
@@ -459,7 +495,8 @@ impl Store {
     /// Changes the memory limit. What is over a smaller one is evicted by upkeep, in slices, and by the
     /// next allocations. `false` if chunk ids could not name so much memory.
     pub fn set_memory_limit(&self, bytes: usize) -> bool {
-        let is_nameable = bytes / self.partitions.len() <= PARTITION_BYTES_MAX;
+        // Half, since partitions do not keep to their shares exactly.
+        let is_nameable = bytes / self.partitions.len() <= PARTITION_BYTES_MAX / 2;
         if is_nameable {
             self.shared.budget.set_limit((bytes / self.shared.budget.page_bytes()).max(1));
         }
@@ -478,7 +515,7 @@ impl Store {
         &self,
         class: usize,
         now: Seconds,
-        mut show: impl FnMut(&[u8], usize, Deadline) -> bool,
+        mut show: impl FnMut(&ItemDetails) -> bool,
     ) -> bool {
         if class > self.shared.large_class() {
             return false;
@@ -509,57 +546,6 @@ impl Store {
         Some(self.flush_at.load(Relaxed)).filter(|&at| at != 0).map(Seconds)
     }
 
-    /// What `worker` does for its own partitions behind the requests, once a second: carries out a
-    /// delayed flush that has become due, gives the index its right size, moves items on in the LRU, takes
-    /// expired items away, evicts
-    /// what a smaller limit does not hold. Bounded; `true` if there is more to do than one call may, and it
-    /// should soon be called again, which goes on where this one stopped.
-    ///
-    /// A worker that does not get through in a second waits a second longer with each page from then on:
-    /// more items are over by then, and fewer visits do.
-    pub fn upkeep(&self, worker: usize, now: Seconds) -> bool {
-        let round = &self.rounds[worker];
-        let own = self.partitions.len().saturating_sub(worker).div_ceil(self.workers);
-        let mut pages_left = UPKEEP_PAGES_MAX;
-        let mut is_left = false;
-        for _ in 0..own {
-            let at = round.next.load(Relaxed) % own;
-            let partition = &self.partitions[worker + at * self.workers];
-            is_left |= self.tend(partition, now);
-            self.give_up_excess(partition, &mut pages_left, now);
-            let due = Seconds(now.0.saturating_sub(round.lag.load(Relaxed)));
-            // The lock is taken anew for each page, so that requests get in between.
-            while pages_left > 0 && self.borrow_partition(partition, now).reclaim_expired_page(due, now) {
-                pages_left -= 1;
-            }
-            if pages_left == 0 {
-                round.note_unfinished(now);
-                return true;
-            }
-            round.next.store(at + 1, Relaxed);
-        }
-        round.note_finished(now);
-        is_left
-    }
-
-    fn tend(&self, partition: &Mutex<Partition>, now: Seconds) -> bool {
-        let mut partition = self.borrow_partition(partition, now);
-        let is_index_left = partition.tend_index();
-        partition.tend_lru(now) || is_index_left
-    }
-
-    /// Evicts from one partition while more is charged than the limit allows.
-    fn give_up_excess(&self, partition: &Mutex<Partition>, pages_left: &mut usize, now: Seconds) {
-        while *pages_left > 0 && self.shared.evict && self.shared.budget.is_overdrawn() {
-            *pages_left -= 1;
-            match self.borrow_partition(partition, now).release_page(now) {
-                Release::Page(page) => self.shared.budget.give_back(page),
-                Release::ToBudget => {}
-                Release::Nothing => return,
-            }
-        }
-    }
-
     /// The state of the store and all that it has counted.
     pub fn stats(&self, now: Seconds) -> StoreStats {
         let budget = &self.shared.budget;
@@ -569,6 +555,7 @@ impl Store {
             limit_bytes: bytes(budget.limit()),
             partitions: self.partitions.len() as u64,
             page_bytes: bytes(1),
+            page_refusals: self.shared.budget.refusals(),
             ..StoreStats::default()
         };
         for class in 0..self.shared.large_class() {

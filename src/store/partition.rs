@@ -4,9 +4,10 @@
 //! A partition knows no other partition: what it cannot get from its own pages or the budget it asks
 //! for with [`Shortage`], and the [`Store`](super::Store) finds it elsewhere.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::budget::{Budget, PageBytes};
+use super::events::EventListener;
 use super::figures::{ClassFigures, PartitionFigures, StoreStats};
 use super::ghosts::Ghosts;
 use super::housekeeping::{Demand, LruRules, PageTimes, Turnover};
@@ -14,8 +15,10 @@ use super::index::Index;
 use super::item::{ChunkId, HEAT_MAX, Segment, state};
 use super::large::LargeValue;
 use super::lru::Lru;
-use super::slab::{ChunkSizes, Slab};
+use super::provision::{Provision, Shortage};
+use super::slab::{ChunkSizes, ClassId, Slab};
 use super::tunables::Tunables;
+use super::walk::ItemDetails;
 use crate::base::clock::{Deadline, Seconds};
 use crate::base::hash::KeyHasher;
 
@@ -24,6 +27,11 @@ use crate::base::hash::KeyHasher;
 pub struct Key<'a> {
     pub(super) bytes: &'a [u8],
     pub(super) hash: u64,
+}
+
+impl Key<'static> {
+    /// Stands for a key in a list that is still to be filled.
+    pub const NONE: Key<'static> = Key { bytes: b"", hash: 0 };
 }
 
 impl<'a> Key<'a> {
@@ -46,12 +54,16 @@ pub(super) struct Shared {
     pub reassign: bool,
     /// What may change at any time.
     pub tunables: Tunables,
+    /// Who is told of what the store does by itself.
+    pub listener: OnceLock<Box<dyn EventListener>>,
     /// Largest item allowed, by [`memcached_item_bytes`](super::memcached_item_bytes).
     pub item_bytes_max: usize,
     /// Give every stored item a CAS unique; if not, all are 0 (`-C`).
     pub cas_enabled: bool,
     /// A partition's even share of the memory limit.
     pub partition_bytes: usize,
+    /// Evictions that are told apart in age, in pages' worth of chunks.
+    pub pages_per_epoch: u32,
     /// log2 of the number of partitions: CAS uniques are unique across them.
     pub partition_bits: u32,
 }
@@ -61,16 +73,6 @@ impl Shared {
     pub fn large_class(&self) -> usize {
         self.sizes.len()
     }
-}
-
-/// Pages that were set aside for an operation before its partition was locked.
-#[derive(Default)]
-pub(super) struct Provision(pub Vec<PageBytes>);
-
-/// The operation needs this many pages more than its partition and the budget can give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Shortage {
-    pub pages: usize,
 }
 
 /// An item as a reader sees it while its partition is locked.
@@ -130,6 +132,8 @@ pub(super) struct Partition {
     pub page_times: Vec<PageTimes>,
     pub ghosts: Ghosts,
     pub large: slab::Slab<LargeValue>,
+    /// Pages of all that is in `large`.
+    pub large_pages: usize,
     pub figures: PartitionFigures,
     stores: u64,
     /// The delayed flush that was last carried out here.
@@ -143,8 +147,9 @@ impl Partition {
         let classes = shared.large_class() + 1;
         Partition {
             number,
-            index: Index::new(&shared.budget),
-            slab: Slab::new(&shared.sizes, shared.budget.page_bytes()),
+            index: Index::new(&shared.budget, !shared.evict),
+            // What may not be evicted must not need memory for a deadline later.
+            slab: Slab::new(&shared.sizes, shared.budget.page_bytes(), !shared.evict),
             lru: vec![Lru::EMPTY; classes],
             class_figures: vec![ClassFigures::default(); classes],
             class_bytes: vec![0; classes],
@@ -153,6 +158,7 @@ impl Partition {
             page_times: vec![PageTimes::default(); classes],
             ghosts: Ghosts::new(shared.partition_bytes, &shared.budget),
             large: slab::Slab::new(),
+            large_pages: 0,
             figures: PartitionFigures::default(),
             stores: 0,
             flushed_at: 0,
@@ -170,11 +176,16 @@ impl Partition {
         self.stores << self.shared.partition_bits | u64::from(self.number)
     }
 
+    /// The item of a key, whether it is over or not.
+    #[inline]
+    pub fn find(&self, key: &Key) -> Option<ChunkId> {
+        self.index.find(key.hash, |id| self.slab.item(id).key() == key.bytes)
+    }
+
     /// The live item of a key. An expired one is removed here.
     #[inline]
     pub fn lookup(&mut self, key: &Key, now: Seconds) -> Option<ChunkId> {
-        let slab = &self.slab;
-        let id = self.index.find(key.hash, |id| slab.item(id).key() == key.bytes)?;
+        let id = self.find(key)?;
         if self.slab.deadline(id).has_passed(now) {
             self.figures.get_expired += 1;
             self.remove_expired(id, key.hash);
@@ -211,7 +222,7 @@ impl Partition {
         self.class_bytes[class] -= bytes as u64;
         self.lru[class].remove(&mut self.slab, id);
         if let Some(slot) = large {
-            self.large.remove(slot as usize);
+            self.large_pages -= self.large.remove(slot as usize).pages();
         }
     }
 
@@ -219,10 +230,33 @@ impl Partition {
     pub fn free_chunk(&mut self, id: ChunkId) {
         let page = self.slab.page_of(id);
         self.slab.free_chunk(id);
+        self.give_up_if_empty(page);
+    }
+
+    /// Gives a page back to the budget if nothing is in it.
+    pub fn give_up_if_empty(&mut self, page: u32) {
         if self.slab.is_empty(page) {
             let bytes = self.remove_page(page);
             self.shared.budget.give_back(bytes);
         }
+    }
+
+    /// Gives a class a page that is charged to the budget. `false` if it went back there instead: its chunks could
+    /// not be named, or, where nothing is evicted, its table of deadlines would exceed the limit.
+    pub fn add_page(&mut self, class: ClassId, page: PageBytes) -> bool {
+        let pages = self.slab.deadline_bytes_with(class).div_ceil(self.slab.page_bytes());
+        let mut fits = self.slab.can_name_a_page();
+        while fits && self.deadline_pages < pages {
+            fits = self.shared.budget.try_charge();
+            self.deadline_pages += usize::from(fits);
+        }
+        if fits {
+            self.slab.add_page(class, page);
+        } else {
+            self.charge_deadlines();
+            self.shared.budget.give_back(page);
+        }
+        fits
     }
 
     /// Takes a page out of the slab, which stays charged to the budget.
@@ -230,6 +264,33 @@ impl Partition {
         let bytes = self.slab.remove_page(page);
         self.charge_deadlines();
         bytes
+    }
+
+    /// An even share of the memory limit, in pages.
+    fn share(&self) -> usize {
+        self.shared.budget.limit() >> self.shared.partition_bits
+    }
+
+    /// Pages of items.
+    fn item_pages(&self) -> usize {
+        self.slab.page_count() + self.large_pages
+    }
+
+    /// Whether the partition has more than its share of the memory limit, so that it is the one to give.
+    pub fn is_above_share(&self) -> bool {
+        let ghosts = self.ghosts.charged_pages(&self.shared.budget);
+        self.item_pages() + self.index.segments() + self.deadline_pages + ghosts > self.share()
+    }
+
+    /// Whether the partition has so much less than its share that it should get pages of others instead of
+    /// evicting from its own.
+    pub fn is_far_below_share(&self) -> bool {
+        self.item_pages() * 2 < self.share()
+    }
+
+    /// Gives the ghosts a size that goes with the memory limit. They forget all if they had another.
+    pub fn fit_ghosts(&mut self) {
+        self.ghosts.fit(self.share() * self.slab.page_bytes(), &self.shared.budget);
     }
 
     /// Gives a linked item a deadline.
@@ -257,7 +318,7 @@ impl Partition {
     /// stored makes it fetched, the second active. After the third nothing is written. By memcached's rules
     /// an item of COLD that becomes active moves to WARM at once.
     #[inline]
-    fn mark_hit(&mut self, id: ChunkId, now: Seconds) {
+    pub fn mark_hit(&mut self, id: ChunkId, now: Seconds) {
         let rules = self.rules();
         let item = self.slab.item(id);
         let (state, heat) = (item.state(), item.heat());
@@ -279,7 +340,18 @@ impl Partition {
         }
     }
 
-    fn count_segment_hit(&mut self, id: ChunkId) -> usize {
+    /// Notes that an item is of use to those who do not read it: by counting, or by asking for it with an add.
+    /// As in memcached it is not fetched by that, but kept like one that is.
+    pub fn note_use(&mut self, id: ChunkId, now: Seconds) {
+        let heat = self.slab.item(id).heat();
+        self.slab.item_mut(id).set_heat(HEAT_MAX.min(heat + 1));
+        match self.rules() {
+            LruRules::Flat => self.bump_flat(id, now),
+            _ => self.slab.item_mut(id).set_accessed(now),
+        }
+    }
+
+    pub fn count_segment_hit(&mut self, id: ChunkId) -> usize {
         let item = self.slab.item(id);
         let class = usize::from(item.class());
         let figures = &mut self.class_figures[class];
@@ -292,7 +364,7 @@ impl Partition {
         class
     }
 
-    fn view(&self, id: ChunkId) -> ItemView<'_> {
+    pub fn view(&self, id: ChunkId) -> ItemView<'_> {
         let item = self.slab.item(id);
         let value_bytes = item.value_bytes();
         let large = item.large().and_then(|slot| self.large.get(slot as usize));
@@ -322,7 +394,7 @@ impl Partition {
             self.figures.touch_misses += 1;
             return None;
         };
-        let class = self.count_segment_hit(id);
+        let class = usize::from(self.slab.item(id).class());
         self.mark_hit(id, now);
         self.class_figures[class].touch_hits += 1;
         self.set_deadline(id, deadline);
@@ -367,7 +439,7 @@ impl Partition {
             return Ok(Arithmetic::NotFound);
         };
         let item = self.slab.item(id);
-        let number = if item.has(state::LARGE) { None } else { leading_number(item.value()) };
+        let number = if item.is_large() { None } else { leading_number(item.value()) };
         let Some(number) = number else { return Ok(Arithmetic::NonNumeric) };
         let (result, old_bytes, class) = match direction {
             Direction::Incr => (number.wrapping_add(delta), item.value_bytes(), usize::from(item.class())),
@@ -399,23 +471,23 @@ impl Partition {
             at += n;
         }
         item.set_cas(cas);
-        item.set_accessed(now);
+        self.note_use(id, now);
     }
 
-    /// Shows the live items of a class, segment by segment, newest first; key, bytes of the value and
-    /// deadline. Stops, and returns `false`, when `show` does.
+    /// Shows the live items of a class, segment by segment, newest first. Stops, and returns `false`, when `show`
+    /// does.
     pub fn for_each_item(
         &self,
         class: usize,
         now: Seconds,
-        show: &mut impl FnMut(&[u8], usize, Deadline) -> bool,
+        show: &mut impl FnMut(&ItemDetails) -> bool,
     ) -> bool {
         let mut live = Segment::ALL
             .into_iter()
             .flat_map(|segment| self.lru[class].newest_first(&self.slab, segment))
             .map(|id| (self.slab.item(id), self.slab.deadline(id)))
             .filter(|(_, deadline)| !deadline.has_passed(now));
-        live.all(|(item, deadline)| show(item.key(), item.value_bytes(), deadline))
+        live.all(|(item, deadline)| show(&ItemDetails::new(item, deadline, now)))
     }
 
     /// Adds this partition's state to `sum`, whose classes are all there.
@@ -425,8 +497,10 @@ impl Partition {
         sum.index_bytes += (self.index.segments() * self.slab.page_bytes()) as u64;
         sum.index_buckets += self.index.buckets() as u64;
         sum.index_is_resizing |= self.index.is_resizing();
-        let large_pages: usize = self.large.iter().map(|(_, value)| value.pages()).sum();
-        sum.large_bytes += (large_pages * self.slab.page_bytes()) as u64;
+        let bytes = |pages: usize| (pages * self.slab.page_bytes()) as u64;
+        sum.large_bytes += bytes(self.large_pages);
+        sum.deadline_bytes += bytes(self.deadline_pages);
+        sum.ghost_bytes += bytes(self.ghosts.charged_pages(&self.shared.budget));
         for (class, stats) in sum.classes.iter_mut().enumerate() {
             stats.figures += &self.class_figures[class];
             stats.requested_bytes += self.class_bytes[class];
@@ -452,7 +526,7 @@ impl Partition {
     ///
     /// # Panics
     /// If they do not.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn check(&self) {
         use std::collections::HashSet;
         self.slab.check();
@@ -467,7 +541,7 @@ impl Partition {
                 assert_eq!(ids.len(), lru.list(segment).len as usize);
                 for id in ids {
                     let item = self.slab.item(id);
-                    assert!(item.has(state::LINKED) && usize::from(item.class()) == class);
+                    assert!(item.is_linked() && usize::from(item.class()) == class);
                     assert_eq!(item.segment(), segment);
                     bytes += item.total_bytes() as u64;
                     large += usize::from(item.large().is_some());
@@ -478,12 +552,14 @@ impl Partition {
         }
         assert_eq!(listed, indexed);
         assert_eq!(large, self.large.len());
+        let large_pages: usize = self.large.iter().map(|(_, value)| value.pages()).sum();
+        assert_eq!(large_pages, self.large_pages);
         let used: u32 = self.slab.classes().iter().map(|class| class.used_chunks).sum();
         let reserved = used as usize - listed.len();
         let unlinked = |page| {
             self.slab
                 .chunks(page)
-                .filter(|&id| self.slab.item(id).key_bytes() != 0 && !self.slab.item(id).has(state::LINKED))
+                .filter(|&id| self.slab.item(id).key_bytes() != 0 && !self.slab.item(id).is_linked())
                 .count()
         };
         assert_eq!(reserved, self.slab.pages(None).map(unlinked).sum::<usize>(), "reserved chunks");

@@ -53,19 +53,22 @@ impl Store {
         }
         let mut order: Vec<usize> = (0..pages.len()).filter(|&number| pages[number] > 0).collect();
         order.sort_by_key(|&number| std::cmp::Reverse(pages[number]));
-        let mut moves = order.into_iter().map(|number| {
+        for number in order {
             let mut partition = self.borrow_partition(&self.partitions[number], now);
             if !self.shared.evict && !partition.slab.class(from).has_free_page() {
-                return false;
+                continue;
             }
-            let Release::Page(page) = partition.release_slab_page(Some(from), now) else { return false };
+            let Release::Page(page) = partition.release_slab_page(Some(from), to, now) else {
+                continue;
+            };
             match to {
-                Some(class) => partition.slab.add_page(class, page),
+                // With -M there may be no memory for its deadlines; then it is in the pool, and no other is taken.
+                Some(class) => drop(partition.add_page(class, page)),
                 None => self.shared.budget.give_back(page),
             }
-            true
-        });
-        if moves.any(|has_moved| has_moved) { Ok(()) } else { Err(ReassignError::NoSpare) }
+            return Ok(());
+        }
+        Err(ReassignError::NoSpare)
     }
 
     /// Gives a class a page that was used before and belongs to none.
@@ -77,8 +80,13 @@ impl Store {
         let page = self.shared.budget.take().ok_or(ReassignError::NoSpare)?;
         let number = self.next_giver.fetch_add(1, Relaxed) & (self.partitions.len() - 1);
         let mut partition = self.borrow_partition(&self.partitions[number], now);
-        partition.slab.add_page(class, page);
+        if !partition.add_page(class, page) {
+            return Err(ReassignError::NoSpare);
+        }
         partition.figures.slabs_moved += 1;
+        if let Some(listener) = self.upkeep_listener() {
+            listener.note_page_moved(None, Some(class.index()));
+        }
         Ok(())
     }
 

@@ -4,12 +4,15 @@
 //! joined with the present value). Dropping a reservation frees the memory, on every path: the client
 //! vanished, the data block was bad, the daemon stops.
 
+use std::io::{self, IoSliceMut, Read};
 use std::sync::Arc;
 
 use super::Store;
+use super::joining::{Addition, JoinRequest};
 use super::large::Blocks;
 use super::partition::Key;
-use super::storing::{Draft, StoreMode, StoreOutcome, StoreRequest};
+use super::storing::{Draft, StoreMode, StoreOutcome};
+use super::terms::{Receipt, Terms};
 use crate::base::clock::{Deadline, Seconds};
 
 /// Why no memory was set aside. The client is already sending the value, so the caller has to skip it.
@@ -20,6 +23,29 @@ pub enum ReserveError {
     /// Nothing could be evicted for it, or nothing may be.
     OutOfMemory,
 }
+
+impl From<ReserveError> for StoreOutcome {
+    fn from(error: ReserveError) -> StoreOutcome {
+        match error {
+            ReserveError::TooLarge => StoreOutcome::TooLarge,
+            ReserveError::OutOfMemory => StoreOutcome::OutOfMemory,
+        }
+    }
+}
+
+/// What one read brought, see [`Reservation::read_from`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrived {
+    /// Bytes in all.
+    pub bytes: usize,
+    /// Those of them that are not of the value's first part, and lie in the buffer.
+    pub behind: usize,
+    /// The reader filled all that there was room for: it may have more.
+    pub is_all: bool,
+}
+
+/// Pieces handed to one vectored read, blocks and the buffer: more than 1 MiB of the smallest blocks.
+const PIECES_MAX: usize = 72;
 
 /// Where the bytes of the value go.
 enum Place {
@@ -92,9 +118,23 @@ impl Store {
 }
 
 impl Reservation {
+    /// Under which key, in which mode, with which end and of how many bytes the value is to be stored.
+    pub fn terms(&self) -> (&[u8], StoreMode, Deadline, usize) {
+        (&self.key, self.mode, self.deadline, self.value_bytes)
+    }
+
     /// Bytes of the value that are still to come.
     pub fn missing(&self) -> usize {
         self.value_bytes - self.written
+    }
+
+    /// Pages of the budget that it holds beside its chunk.
+    #[cfg(test)]
+    pub(super) fn pages(&self) -> usize {
+        match &self.place {
+            Place::Addition(blocks) => blocks.pages(),
+            Place::Draft(draft) => draft.iter().flat_map(|draft| &draft.blocks).map(Blocks::pages).sum(),
+        }
     }
 
     /// Takes the next bytes of the value. A large one gets its memory here, as it comes.
@@ -135,28 +175,88 @@ impl Reservation {
         Ok(())
     }
 
-    /// Stores the complete value, if the condition of its command holds.
+    /// Bytes that are still to come of the part of the value that goes to blocks.
+    pub fn missing_in_blocks(&self) -> usize {
+        let in_blocks = match &self.place {
+            Place::Addition(_) => self.value_bytes,
+            Place::Draft(draft) => draft.as_ref().map_or(0, |draft| draft.block_bytes),
+        };
+        in_blocks.saturating_sub(self.written)
+    }
+
+    /// Reads once, up to `bytes_max` bytes, to where the value lies, so that they need not be copied. If that is
+    /// all that blocks are to hold, what follows goes to `buffer` in the same read. `None`, and nothing is read,
+    /// if there is no memory.
+    pub fn read_from(
+        &mut self,
+        reader: &mut impl Read,
+        buffer: &mut [u8],
+        bytes_max: usize,
+        now: Seconds,
+    ) -> Option<io::Result<Arrived>> {
+        let at = self.written;
+        let wanted = self.missing_in_blocks().min(bytes_max);
+        let is_last = wanted == self.missing_in_blocks();
+        let blocks = match &mut self.place {
+            Place::Addition(blocks) => blocks,
+            Place::Draft(draft) => draft.as_mut()?.blocks.as_mut()?,
+        };
+        if !self.store.extend(blocks, at + wanted, now) {
+            return None;
+        }
+        let mut pieces: [IoSliceMut; PIECES_MAX] = std::array::from_fn(|_| IoSliceMut::new(&mut []));
+        let (mut count, mut room) = (0, 0);
+        let behind = is_last.then_some(buffer);
+        for piece in blocks.room(at, at + wanted).chain(behind).take(PIECES_MAX) {
+            room += piece.len();
+            pieces[count] = IoSliceMut::new(piece);
+            count += 1;
+        }
+        let read = reader.read_vectored(&mut pieces[..count]);
+        let bytes = *read.as_ref().unwrap_or(&0);
+        self.written += bytes.min(wanted);
+        // Who sends little is charged for little.
+        blocks.give_back_behind(self.written);
+        Some(read.map(|bytes| Arrived { bytes, behind: bytes.saturating_sub(wanted), is_all: bytes == room }))
+    }
+
+    /// The key that the value is for.
+    pub fn key(&self) -> Key<'_> {
+        Key { bytes: &self.key, hash: self.hash }
+    }
+
+    /// Stores the complete value on terms, if the condition of its command holds.
     ///
     /// # Panics
     /// If bytes of the value are [`missing`](Self::missing).
-    pub fn commit(mut self, now: Seconds) -> StoreOutcome {
+    pub fn commit_on_terms(mut self, terms: &Terms, now: Seconds) -> Receipt {
         assert_eq!(self.missing(), 0, "the value is not complete");
         let key = Key { bytes: &self.key, hash: self.hash };
+        let value_bytes = self.value_bytes;
         match &mut self.place {
             Place::Draft(draft) => match draft.take() {
                 Some(draft) => {
                     let mut partition = self.store.borrow(self.hash, now);
-                    partition.commit(&key, self.mode, self.deadline, draft, now)
+                    let receipt =
+                        partition.commit_on_terms(&key, (self.mode, self.deadline), draft, terms, now);
+                    Receipt { value_bytes, ..receipt }
                 }
-                None => StoreOutcome::NotStored,
+                None => Receipt { outcome: StoreOutcome::NotStored, cas: 0, value_bytes },
             },
             Place::Addition(blocks) => {
-                let value = blocks.to_vec();
-                let (client_flags, deadline) = (self.client_flags, self.deadline);
-                let request = StoreRequest { key, mode: self.mode, client_flags, deadline, value: &value };
-                self.store.store(&request, now)
+                let (mode, client_flags) = (self.mode, self.client_flags);
+                let request = JoinRequest { key, mode, client_flags, addition: Addition::Blocks(blocks) };
+                self.store.join(&request, terms, now)
             }
         }
+    }
+
+    /// Stores the complete value, if the condition of its command holds.
+    ///
+    /// # Panics
+    /// If bytes of the value are [`missing`](Self::missing).
+    pub fn commit(self, now: Seconds) -> StoreOutcome {
+        self.commit_on_terms(&Terms::default(), now).outcome
     }
 }
 

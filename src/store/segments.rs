@@ -7,14 +7,13 @@
 use super::housekeeping::{self, LruRules};
 use super::item::{ChunkId, Segment, state};
 use super::partition::Partition;
+use super::upkeep::Slice;
 use crate::base::clock::{Deadline, Seconds};
 
 /// In flat mode an item that is hit again within this time stays where it is, as in memcached.
 const BUMP_INTERVAL_SECS: u32 = 60;
 /// Moves out of each segment for one item that is linked: more than comes in, so that a segment shrinks.
 const MOVES_PER_LINK: u32 = 2;
-/// Moves in one partition in one call of upkeep: some tens of microseconds.
-const MOVES_PER_UPKEEP: u32 = 500;
 
 impl Partition {
     /// The rules in force.
@@ -54,11 +53,16 @@ impl Partition {
 
     /// A hit in flat mode.
     pub fn mark_hit_flat(&mut self, id: ChunkId, now: Seconds) {
-        let item = self.slab.item(id);
-        let (class, idle_seconds) = (usize::from(item.class()), item.idle_seconds(now));
-        if !item.has(state::FETCHED) {
+        if !self.slab.item(id).has(state::FETCHED) {
             self.slab.item_mut(id).mark(state::FETCHED);
         }
+        self.bump_flat(id, now);
+    }
+
+    /// A use in flat mode.
+    pub fn bump_flat(&mut self, id: ChunkId, now: Seconds) {
+        let item = self.slab.item(id);
+        let (class, idle_seconds) = (usize::from(item.class()), item.idle_seconds(now));
         if idle_seconds > BUMP_INTERVAL_SECS {
             self.slab.item_mut(id).set_accessed(now);
             self.lru[class].shift(&mut self.slab, id, Segment::Cold);
@@ -92,19 +96,14 @@ impl Partition {
         }
     }
 
-    /// The same for all classes, where no item is linked. `true` if there is more to do than one call may.
-    pub fn tend_lru(&mut self, now: Seconds) -> bool {
+    /// The same for all classes, where no item is linked, as far as `slice` goes.
+    pub fn tend_lru(&mut self, slice: &mut Slice, now: Seconds) {
         let rules = self.rules();
-        let mut moves_left = MOVES_PER_UPKEEP;
         for class in 0..self.lru.len() {
-            while self.step(rules, class, now) {
-                moves_left -= 1;
-                if moves_left == 0 {
-                    return true;
-                }
+            while slice.is_left() && self.step(rules, class, now) {
+                slice.spend(1);
             }
         }
-        false
     }
 
     /// Moves at most one item out of each segment of a class. `false` if nothing has to move; the rules of
@@ -125,7 +124,7 @@ impl Partition {
     fn demote_probation(&mut self, class: usize) {
         let (lru, shares) = (&self.lru[class], self.shared.tunables.shares());
         let hot = lru.list(Segment::Hot);
-        if shares.hot_is_over(hot.len, lru.len()) {
+        if shares.hot_is_over(hot.len, lru.lasting()) {
             let id = hot.oldest;
             let was_hit = self.slab.item(id).heat() > 0;
             self.slab.item_mut(id).set_heat(0);
@@ -147,7 +146,7 @@ impl Partition {
         }
         let lru = &self.lru[class];
         let warm = lru.list(Segment::Warm);
-        if shares.warm_is_over(warm.len, lru.len()) {
+        if shares.warm_is_over(warm.len, lru.lasting()) {
             self.class_figures[class].moves_to_cold += 1;
             let oldest = warm.oldest;
             self.lru[class].shift(&mut self.slab, oldest, Segment::Cold);
@@ -167,8 +166,8 @@ impl Partition {
                 continue;
             }
             let is_over = match segment {
-                Segment::Hot => shares.hot_is_over(list.len, lru.len()),
-                _ => shares.warm_is_over(list.len, lru.len()),
+                Segment::Hot => shares.hot_is_over(list.len, lru.lasting()),
+                _ => shares.warm_is_over(list.len, lru.lasting()),
             };
             let coldest = lru.list(Segment::Cold).oldest;
             let cold_age = if coldest.is_some() { self.slab.item(coldest).idle_seconds(now) } else { 0 };

@@ -170,16 +170,21 @@ pub(super) struct Slab {
     search_from: usize,
     /// Bytes of all pages' tables of deadlines.
     deadline_bytes: usize,
+    /// Pages have their tables of deadlines from the start.
+    with_tables: bool,
+    /// Pages that chunk ids can name.
+    pages_max: usize,
     vacant: Vec<u32>,
     classes: Vec<Class>,
 }
 
 impl Slab {
-    /// A slab without pages.
+    /// A slab without pages. Those that come have their tables of deadlines from the start if `with_tables`, else
+    /// from the first deadline on.
     ///
     /// # Panics
     /// If `page_bytes` is not a power of two from 1 KiB to [`super::PAGE_BYTES_MAX`].
-    pub fn new(sizes: &ChunkSizes, page_bytes: usize) -> Slab {
+    pub fn new(sizes: &ChunkSizes, page_bytes: usize, with_tables: bool) -> Slab {
         let is_legal = page_bytes.is_power_of_two() && (1024..=super::PAGE_BYTES_MAX).contains(&page_bytes);
         assert!(is_legal, "page of {page_bytes} bytes");
         let class = |&chunk_bytes: &u32| Class {
@@ -189,13 +194,17 @@ impl Slab {
             used_chunks: 0,
             first_open: NO_PAGE,
         };
+        let page_shift = (page_bytes / CHUNK_ALIGN).ilog2();
         Slab {
             page_bytes,
-            page_shift: (page_bytes / CHUNK_ALIGN).ilog2(),
+            page_shift,
             pages: Vec::new(),
             earliest: Vec::new(),
             search_from: 0,
             deadline_bytes: 0,
+            with_tables,
+            // The last id means no chunk.
+            pages_max: (u32::MAX >> page_shift) as usize,
             vacant: Vec::new(),
             classes: sizes.0.iter().map(class).collect(),
         }
@@ -304,18 +313,46 @@ impl Slab {
         self.page_mut(number).reserved -= 1;
     }
 
+    /// Whether the chunks of one more page could be named.
+    pub fn can_name_a_page(&self) -> bool {
+        !self.vacant.is_empty() || self.pages.len() < self.pages_max
+    }
+
+    /// Bytes of the tables of deadlines once `class` has one more page.
+    pub fn deadline_bytes_with(&self, class: ClassId) -> usize {
+        let chunks = if self.with_tables { self.class(class).chunks_per_page } else { 0 };
+        self.deadline_bytes + chunks as usize * size_of::<Deadline>()
+    }
+
+    /// Lets no more than `pages` pages be named.
+    #[cfg(test)]
+    pub fn set_pages_max(&mut self, pages: usize) {
+        self.pages_max = pages;
+    }
+
     /// Gives `class` a page, all of its chunks free.
+    ///
+    /// # Panics
+    /// In debug builds, if its chunks cannot be named.
     pub fn add_page(&mut self, class: ClassId, bytes: PageBytes) {
+        debug_assert!(self.can_name_a_page());
         let number = self.vacant.pop().unwrap_or_else(|| {
             self.pages.push(None);
             self.earliest.push(u32::MAX);
             (self.pages.len() - 1) as u32
         });
         self.earliest[number as usize] = u32::MAX;
-        let chunk_units = self.classes[class.index()].chunk_bytes / CHUNK_ALIGN as u32;
+        let Class { chunk_bytes, chunks_per_page, .. } = self.classes[class.index()];
+        let chunk_units = chunk_bytes / CHUNK_ALIGN as u32;
+        let deadlines = if self.with_tables {
+            Deadlines::with_table(chunks_per_page as usize)
+        } else {
+            Deadlines::default()
+        };
+        self.deadline_bytes += deadlines.bytes();
         self.pages[number as usize] = Some(Page {
             bytes,
-            deadlines: Deadlines::default(),
+            deadlines,
             reciprocal: (1 << (2 * PAGE_UNITS_BITS)) / chunk_units + 1,
             class,
             used: 0,
@@ -434,14 +471,25 @@ impl Slab {
         self.pages[number as usize].is_some()
     }
 
-    /// Whether there is no page at all.
-    pub fn is_bare(&self) -> bool {
-        self.pages.len() == self.vacant.len()
+    /// How many pages there are.
+    pub fn page_count(&self) -> usize {
+        self.pages.len() - self.vacant.len()
     }
 
-    /// Whether no chunk of a page is in use.
+    /// Whether there is no page at all.
+    pub fn is_bare(&self) -> bool {
+        self.page_count() == 0
+    }
+
+    /// Whether no chunk of a page is in use and the page need not stay.
     pub fn is_empty(&self, number: u32) -> bool {
-        self.page(number).used == 0
+        let page = self.page(number);
+        page.used == 0 && page.reserved == 0
+    }
+
+    /// The class that has a page.
+    pub fn class_of_page(&self, number: u32) -> ClassId {
+        self.page(number).class
     }
 
     /// Whether a page can be emptied: none of its chunks is reserved.
@@ -498,7 +546,7 @@ impl Slab {
     ///
     /// # Panics
     /// If the books do not balance.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub fn check(&self) {
         for (index, class) in self.classes.iter().enumerate() {
             let id = ClassId(index as u8);
@@ -516,7 +564,7 @@ impl Slab {
                     next = self.item(next).older();
                 }
                 assert_eq!(free + page.used, page.carved, "free chunks of page {number}");
-                for id in self.chunks(number).filter(|&id| self.item(id).has(super::item::state::LINKED)) {
+                for id in self.chunks(number).filter(|&id| self.item(id).is_linked()) {
                     let deadline = self.deadline(id);
                     let earliest = self.earliest[number as usize];
                     assert!(
@@ -579,7 +627,7 @@ mod tests {
     fn every_chunk_has_its_own_deadline() {
         for page_bytes in [1 << 10, 16 << 10, super::super::PAGE_BYTES_MAX] {
             let sizes = ChunkSizes::new(page_bytes, None, None);
-            let mut slab = Slab::new(&sizes, page_bytes);
+            let mut slab = Slab::new(&sizes, page_bytes, false);
             for class in (0..sizes.len()).map(|class| ClassId(class as u8)) {
                 slab.add_page(class, vec![0; page_bytes].into());
                 let chunks = slab.class(class).chunks_per_page;
@@ -600,7 +648,7 @@ mod tests {
         #[test]
         fn chunks_never_overlap_and_pages_move_on(steps in prop::collection::vec((0u8..4, 0usize..64), 1..300)) {
             let sizes = ChunkSizes::new(PAGE, None, None);
-            let mut slab = Slab::new(&sizes, PAGE);
+            let mut slab = Slab::new(&sizes, PAGE, false);
             let mut held: Vec<(ChunkId, u8)> = Vec::new();
             for (action, pick) in steps {
                 let class = ClassId((pick % sizes.len()) as u8);

@@ -4,15 +4,16 @@
 //! arriving gets its memory first ([`Partition::reserve`]), is written to its final place as it comes,
 //! and is linked at the end ([`Partition::commit`]), when the command's condition is judged.
 
-use super::item::{ChunkId, Shape, state};
+use super::index::Moves;
+use super::item::{ChunkId, HEAT_MAX, Placement, Shape};
+use super::joining::{Join, JoinRequest, Joined, PLANS_MAX, Plan, Present};
 use super::large::{Blocks, LargeValue};
 use super::memcached_item_bytes;
-use super::partition::{Key, Partition, Provision, Shortage};
+use super::partition::{Key, Partition};
+use super::provision::{Provision, Shortage};
 use super::slab::ClassId;
+use super::upkeep::Slice;
 use crate::base::clock::{Deadline, Seconds};
-
-/// Insertions' worth of index growth in one call of upkeep: some tens of microseconds.
-const RESIZE_STEPS_PER_UPKEEP: usize = 16;
 
 /// Under which condition a value is stored, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,13 @@ pub enum StoreMode {
     Prepend,
     /// If the present item has this CAS unique.
     Cas(u64),
+}
+
+impl StoreMode {
+    /// Whether the value is joined with the present one.
+    pub fn joins(self) -> bool {
+        matches!(self, StoreMode::Append | StoreMode::Prepend)
+    }
 }
 
 /// What became of a storage command.
@@ -72,51 +80,43 @@ pub(super) struct Draft {
     pub block_bytes: usize,
 }
 
-/// What a command's condition comes to.
-enum Verdict {
-    Place,
-    Concatenate,
-    Refuse(StoreOutcome),
-}
-
 impl Partition {
-    /// Judges the condition of `mode` against the present item and counts the outcome.
-    fn judge(&mut self, mode: StoreMode, old: Option<ChunkId>, now: Seconds) -> Verdict {
+    /// Judges the condition of `mode` against the present item and counts the outcome. `Err` if the value is not to
+    /// be stored. Not for append and prepend.
+    fn judge(&mut self, mode: StoreMode, old: Option<ChunkId>, now: Seconds) -> Result<(), StoreOutcome> {
+        debug_assert!(!mode.joins());
         let Some(id) = old else {
             return match mode {
-                StoreMode::Set | StoreMode::Add => Verdict::Place,
+                StoreMode::Set | StoreMode::Add => Ok(()),
                 StoreMode::Cas(_) => {
                     self.figures.cas_misses += 1;
-                    Verdict::Refuse(StoreOutcome::NotFound)
+                    Err(StoreOutcome::NotFound)
                 }
-                _ => Verdict::Refuse(StoreOutcome::NotStored),
+                _ => Err(StoreOutcome::NotStored),
             };
         };
         match mode {
-            StoreMode::Set | StoreMode::Replace => Verdict::Place,
-            StoreMode::Append | StoreMode::Prepend => Verdict::Concatenate,
+            StoreMode::Set | StoreMode::Replace | StoreMode::Append | StoreMode::Prepend => Ok(()),
             StoreMode::Add => {
                 // As in memcached, an item that an add finds counts as used.
-                let mut item = self.slab.item_mut(id);
-                item.set_accessed(now);
-                item.set_heat(1);
-                Verdict::Refuse(StoreOutcome::NotStored)
+                self.note_use(id, now);
+                Err(StoreOutcome::NotStored)
             }
             StoreMode::Cas(unique) => {
                 let item = self.slab.item(id);
                 let figures = &mut self.class_figures[usize::from(item.class())];
                 if unique != 0 && item.cas() == unique {
                     figures.cas_hits += 1;
-                    return Verdict::Place;
+                    return Ok(());
                 }
                 figures.cas_badval += 1;
-                Verdict::Refuse(StoreOutcome::Exists)
+                Err(StoreOutcome::Exists)
             }
         }
     }
 
     /// The class whose LRU and figures an item of this shape belongs to.
-    fn class_of_shape(&self, shape: &Shape) -> usize {
+    pub fn class_of_shape(&self, shape: &Shape) -> usize {
         let placement = self.placement(shape);
         let class = self.shared.sizes.class_for(placement.chunk_bytes);
         match (placement.block_bytes, class) {
@@ -130,7 +130,7 @@ impl Partition {
         shape.placement(page_bytes, page_bytes)
     }
 
-    /// Stores a complete value that needs no blocks, if the command's condition holds.
+    /// Stores a complete value that needs no blocks, if the command's condition holds. Not for append and prepend.
     pub fn store(
         &mut self,
         request: &StoreRequest,
@@ -145,16 +145,8 @@ impl Partition {
         let old_class = old.map(|id| usize::from(self.slab.item(id).class()));
         let verdict = self.judge(mode, old, now);
         self.class_figures[class.index()].cmd_set += 1;
-        match verdict {
-            Verdict::Refuse(outcome) => return Ok(outcome),
-            Verdict::Concatenate => {
-                let result = self.concatenate(&key, mode, value, now, provision);
-                if result.is_err() {
-                    self.class_figures[class.index()].cmd_set -= 1;
-                }
-                return result;
-            }
-            Verdict::Place => {}
+        if let Err(outcome) = verdict {
+            return Ok(outcome);
         }
         if let Some(old) = old
             && self.rewrite(old, &shape, request, now)
@@ -188,7 +180,7 @@ impl Partition {
     fn rewrite(&mut self, id: ChunkId, shape: &Shape, request: &StoreRequest, now: Seconds) -> bool {
         let item = self.slab.item(id);
         let class = item.class();
-        if usize::from(class) != self.class_of_shape(shape) || item.has(state::LARGE) {
+        if usize::from(class) != self.class_of_shape(shape) || item.is_large() {
             return false;
         }
         let (older, newer, segment, old_bytes) =
@@ -204,7 +196,6 @@ impl Partition {
         item.set_cas(cas);
         item.set_accessed(now);
         item.set_heat(heat);
-        item.mark(state::LINKED);
         self.set_deadline(id, request.deadline);
         let bytes = &mut self.class_bytes[usize::from(class)];
         *bytes = *bytes - old_bytes as u64 + self.slab.item(id).total_bytes() as u64;
@@ -217,9 +208,7 @@ impl Partition {
     fn link(&mut self, id: ChunkId, key: &Key, deadline: Deadline, may_replace: bool, now: Seconds) {
         if may_replace {
             // Looked up again: making room may have evicted it.
-            let slab = &self.slab;
-            let old = self.index.find(key.hash, |other| slab.item(other).key() == key.bytes);
-            if let Some(old) = old {
+            if let Some(old) = self.find(key) {
                 self.unlink(old, key.hash);
             }
         }
@@ -227,7 +216,6 @@ impl Partition {
         let mut item = self.slab.item_mut(id);
         item.set_cas(cas);
         item.set_accessed(now);
-        item.mark(state::LINKED);
         let item = self.slab.item(id);
         let (class, bytes) = (usize::from(item.class()), item.total_bytes());
         self.set_deadline(id, deadline);
@@ -243,28 +231,35 @@ impl Partition {
         }
     }
 
-    /// Does the index's share of growth for one more item.
-    fn grow_index(&mut self) {
+    /// Does the index's share of growth for one more item. How many items that took.
+    fn grow_index(&mut self) -> usize {
         let (slab, hasher) = (&self.slab, &self.shared.hasher);
-        let lost = self.index.work(&self.shared.budget, |id| hasher.hash(slab.item(id).key()));
+        let hash_all = |ids: &[ChunkId], hashes: &mut [u64]| {
+            // The items lie anywhere. Looked at one after another, without anything that waits for the answer,
+            // they come from memory at the same time; it takes a third off the time to load 20 million items.
+            std::hint::black_box(ids.iter().fold(0, |seen, &id| seen ^ slab.item(id).key_bytes()));
+            hashes.iter_mut().zip(ids).for_each(|(hash, &id)| *hash = hasher.hash(slab.item(id).key()));
+        };
+        let Moves { items, lost } = self.index.work(&self.shared.budget, hash_all);
         for id in lost {
             self.figures.index_drops += 1;
             self.forget(id);
         }
+        items
     }
 
-    /// Gives the index its right size where no insertion does. `true` if that takes more than one call.
-    pub fn tend_index(&mut self) -> bool {
+    /// Gives the index its right size where no insertion does, as far as `slice` goes.
+    pub fn tend_index(&mut self, slice: &mut Slice) {
         if self.index.len() == 0 && self.index.segments() > 1 {
             self.index.clear(&self.shared.budget);
         }
-        for _ in 0..RESIZE_STEPS_PER_UPKEEP {
-            self.grow_index();
+        while slice.is_left() {
+            let items = self.grow_index();
             if !self.index.is_resizing() {
-                return false;
+                return;
             }
+            slice.spend(items + 1);
         }
-        true
     }
 
     /// Counts a refusal for want of memory in the class that wanted it.
@@ -285,7 +280,7 @@ impl Partition {
     ) -> Result<Draft, (Shortage, Option<Blocks>)> {
         let placement = self.placement(shape);
         let Some(class) = self.shared.sizes.class_for(placement.chunk_bytes) else {
-            return Err((Shortage { pages: usize::MAX }, blocks));
+            return Err((Shortage::FINAL, blocks));
         };
         let id = match self.allocate(class, now, provision) {
             Ok(id) => id,
@@ -322,67 +317,124 @@ impl Partition {
         let verdict = self.judge(mode, old, now);
         let class = usize::from(self.slab.item(draft.id).class());
         self.class_figures[class].cmd_set += 1;
-        if let Verdict::Refuse(outcome) = verdict {
+        if let Err(outcome) = verdict {
             self.abandon(draft.id);
             return outcome;
         }
         self.slab.release(draft.id);
         if let Some(blocks) = draft.blocks.take() {
-            let slot = self.large.insert(LargeValue::freeze(blocks));
+            let large = LargeValue::freeze(blocks);
+            self.large_pages += large.pages();
+            let slot = self.large.insert(large);
             self.slab.item_mut(draft.id).set_large(slot as u32);
         }
         self.link(draft.id, key, deadline, old.is_some(), now);
         StoreOutcome::Stored
     }
 
-    /// Stores the present value of a key with `value` behind or before it. Flags and deadline stay.
-    pub fn concatenate(
+    /// Stores the present value of a key with another behind or before it. Flags, deadline and marks stay.
+    pub fn join(
         &mut self,
-        key: &Key,
-        mode: StoreMode,
-        value: &[u8],
+        request: &JoinRequest,
         now: Seconds,
         provision: &mut Provision,
     ) -> Result<StoreOutcome, Shortage> {
-        let Some(old) = self.lookup(key, now) else { return Ok(StoreOutcome::NotStored) };
+        let JoinRequest { key, client_flags, addition, .. } = *request;
+        let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes: addition.len() };
+        let class = self.class_of_shape(&shape);
+        let marks = self.marks_told(&key);
+        let outcome = match self.lookup(&key, now) {
+            Some(old) => self.concatenate(old, request, now, provision)?,
+            None => StoreOutcome::NotStored,
+        };
+        self.class_figures[class].cmd_set += 1;
+        self.mark_again(&key, marks);
+        Ok(outcome)
+    }
+
+    fn concatenate(
+        &mut self,
+        old: ChunkId,
+        request: &JoinRequest,
+        now: Seconds,
+        provision: &mut Provision,
+    ) -> Result<StoreOutcome, Shortage> {
+        let JoinRequest { key, addition, .. } = *request;
         let (item, deadline) = (self.slab.item(old), self.slab.deadline(old));
         let (client_flags, old_bytes) = (item.client_flags(), item.value_bytes());
         let key_bytes = key.bytes.len();
-        let value_bytes = old_bytes + value.len();
+        let value_bytes = old_bytes + addition.len();
         if memcached_item_bytes(key_bytes, client_flags, value_bytes, self.shared.cas_enabled)
             > self.shared.item_bytes_max
         {
             return Ok(StoreOutcome::NotStored);
         }
-        let whole = self.whole_value(old, mode, value);
         let shape = Shape { key_bytes, client_flags, value_bytes };
         let placement = self.placement(&shape);
         if placement.block_bytes == 0 {
-            let request =
-                StoreRequest { key: *key, mode: StoreMode::Set, client_flags, deadline, value: &whole };
+            let whole = self.whole_value(old, request);
+            let request = StoreRequest { key, mode: StoreMode::Set, client_flags, deadline, value: &whole };
             return self.store_again(&request, &shape, now, provision);
         }
-        let pages = placement.block_bytes.div_ceil(self.slab.page_bytes());
-        while provision.0.len() < pages + 1 {
-            match self.shared.budget.take() {
-                Some(page) => provision.0.push(page),
-                None => return Err(Shortage { pages: pages + 1 - provision.0.len() }),
+        let Joined { present, blocks, tail, .. } = self.joined(old, request, placement, provision)?;
+        let draft = match self.reserve(&key, &shape, Some(blocks), now, provision) {
+            Ok(draft) => draft,
+            Err((shortage, blocks)) => {
+                if let Some(blocks) = blocks {
+                    let joined = Joined { present, client_flags, blocks, tail };
+                    provision.join = Join::Done(Box::new(joined));
+                }
+                return Err(shortage);
             }
-        }
-        let taken = provision.0.split_off(provision.0.len() - pages);
-        let mut blocks = Blocks::new(taken, placement.block_bytes, self.shared.budget.clone());
-        blocks.write(0, &whole[..placement.block_bytes]);
-        let draft = self
-            .reserve(key, &shape, Some(blocks), now, provision)
-            .map_err(|(shortage, _)| Shortage { pages: shortage.pages.saturating_add(pages) })?;
-        self.write_tail(&draft, placement.block_bytes, &whole[placement.block_bytes..]);
-        let outcome = self.commit(key, StoreMode::Set, deadline, draft, now);
+        };
+        self.write_tail(&draft, placement.block_bytes, &tail);
+        let outcome = self.commit(&key, StoreMode::Set, deadline, draft, now);
         self.class_figures[self.shared.large_class()].cmd_set -= 1;
         Ok(outcome)
     }
 
+    /// The value of an item joined with an addition. The first attempts only plan that, so that it is done without
+    /// the lock and found here by the next.
+    fn joined(
+        &mut self,
+        id: ChunkId,
+        request: &JoinRequest,
+        placement: Placement,
+        provision: &mut Provision,
+    ) -> Result<Joined, Shortage> {
+        match std::mem::take(&mut provision.join) {
+            Join::Done(joined) if joined.is_of(self, id) => return Ok(*joined),
+            _ => {}
+        }
+        let present = Present::of(self, id);
+        // One more for the chunk.
+        let pages = placement.block_bytes.div_ceil(self.slab.page_bytes()) + 1;
+        let elsewhere = self.index.segments() + self.ghosts.charged_pages(&self.shared.budget);
+        if pages + present.pages() + (elsewhere << self.shared.partition_bits) > self.shared.budget.limit() {
+            // All else would be evicted for it, and in the end the value itself.
+            return Err(Shortage::FINAL);
+        }
+        // What is evicted to make room for the whole value should not be the present one.
+        let (class, segment) = (usize::from(self.slab.item(id).class()), self.slab.item(id).segment());
+        self.lru[class].shift(&mut self.slab, id, segment);
+        let plan = Plan { present, placement, client_flags: self.slab.item(id).client_flags() };
+        if provision.plans < PLANS_MAX {
+            provision.plans += 1;
+            provision.join = Join::Planned(Box::new(plan));
+            return Err(Shortage { pages: pages.saturating_sub(provision.pages.len()) });
+        }
+        while provision.pages.len() < pages {
+            match self.shared.budget.take() {
+                Some(page) => provision.pages.push(page),
+                None => return Err(Shortage { pages: pages - provision.pages.len() }),
+            }
+        }
+        let taken = provision.pages.split_off(provision.pages.len() + 1 - pages);
+        Ok(plan.carry_out(request.mode, request.addition, taken, self.shared.budget.clone()))
+    }
+
     /// [`Self::store`] for a value that was already counted.
-    fn store_again(
+    pub fn store_again(
         &mut self,
         request: &StoreRequest,
         shape: &Shape,
@@ -395,27 +447,32 @@ impl Partition {
         Ok(outcome)
     }
 
-    /// The present value with `value` at one of its ends.
-    fn whole_value(&self, id: ChunkId, mode: StoreMode, value: &[u8]) -> Vec<u8> {
+    /// The blocks of an item's value, if it is large, and what lies in the chunk.
+    pub fn value_of(&self, id: ChunkId) -> (Option<&LargeValue>, &[u8]) {
         let item = self.slab.item(id);
-        let mut whole = Vec::with_capacity(item.value_bytes() + value.len());
-        if mode == StoreMode::Prepend {
-            whole.extend_from_slice(value);
-        }
         match item.large().and_then(|slot| self.large.get(slot as usize)) {
-            None => whole.extend_from_slice(item.value()),
-            Some(large) => {
-                large.pieces().for_each(|piece| whole.extend_from_slice(piece));
-                whole.extend_from_slice(item.tail(item.value_bytes() - large.len()));
-            }
+            None => (None, item.value()),
+            Some(large) => (Some(large), item.tail(item.value_bytes() - large.len())),
         }
+    }
+
+    /// The present value with an addition at one of its ends.
+    fn whole_value(&self, id: ChunkId, request: &JoinRequest) -> Vec<u8> {
+        let JoinRequest { mode, addition, .. } = *request;
+        let mut whole = Vec::with_capacity(self.slab.item(id).value_bytes() + addition.len());
+        if mode == StoreMode::Prepend {
+            addition.for_each_piece(|piece| whole.extend_from_slice(piece));
+        }
+        let (large, tail) = self.value_of(id);
+        large.iter().flat_map(|large| large.pieces()).for_each(|piece| whole.extend_from_slice(piece));
+        whole.extend_from_slice(tail);
         if mode != StoreMode::Prepend {
-            whole.extend_from_slice(value);
+            addition.for_each_piece(|piece| whole.extend_from_slice(piece));
         }
         whole
     }
 
-    /// Stores the text of a number in the place of a shorter one; flags and deadline stay.
+    /// Stores the text of a number in the place of a shorter one; flags, deadline and marks stay.
     pub fn store_number(
         &mut self,
         id: ChunkId,
@@ -427,6 +484,12 @@ impl Partition {
         let (client_flags, deadline) = (self.slab.item(id).client_flags(), self.slab.deadline(id));
         let shape = Shape { key_bytes: key.bytes.len(), client_flags, value_bytes: text.len() };
         let request = StoreRequest { key: *key, mode: StoreMode::Set, client_flags, deadline, value: text };
-        self.store_again(&request, &shape, now, provision).map(drop)
+        let (marks, heat) = (self.marks_told(key), self.slab.item(id).heat());
+        self.store_again(&request, &shape, now, provision)?;
+        self.mark_again(key, marks);
+        if let Some(id) = self.find(key) {
+            self.slab.item_mut(id).set_heat(HEAT_MAX.min(heat + 1));
+        }
+        Ok(())
     }
 }

@@ -2,28 +2,38 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use crossbeam::utils::CachePadded;
 use parking_lot::Mutex;
 
+use crate::auth::Guard;
 use crate::base::clock::{Clock, Now};
 use crate::config::Settings;
 use crate::counters;
-use crate::store::{Automove, LruMode, Store, StoreStats};
+use crate::store::{Automove, CrawlReport, EventListener, Evicted, LruMode, Store, StoreStats};
+
+use super::conns::Connections;
+use super::crawler::Crawler;
+use super::debug::Held;
+use super::detail::Prefixes;
+use super::tags::{Tag, Tags};
+use super::tls::Certificates;
+use super::watch::{DETAIL, EVICTIONS, SYSEVENTS, TAGS, WatchHub};
 
 /// Highest verbosity that can be set by command, as in memcached.
 const VERBOSITY_MAX: u32 = 2;
 
 counters! {
-    /// What one worker counts outside the store.
+    /// What one worker counts outside the store, of connections with the same tag.
     WorkerCounters =>
     /// A reading of [`WorkerCounters`], or the sum of several.
     WorkerFigures {
         /// touch, gat and gats, by key.
         cmd_touch,
-        /// flush_all, refused ones too.
+        /// flush_all and flush_prefix, refused ones too.
         cmd_flush,
-        /// Meta commands other than mn.
+        /// me, which alone memcached counts here.
         cmd_meta,
         /// Bytes that clients sent.
         bytes_read,
@@ -31,10 +41,61 @@ counters! {
         bytes_written,
         /// Bytes received that connections keep between turns; not a sum but a gauge.
         unread_bytes,
-        /// Bytes of replies that connections keep because their clients do not take them; a gauge.
+        /// Bytes of replies that connections keep because their clients do not take them, but for large
+        /// values, which are the store's; a gauge.
         unsent_bytes,
+        /// Connections closed because clients of the worker kept it from sending too much.
+        unsent_kicks,
+        /// Connections closed because they were silent for too long.
+        idle_kicks,
+        /// TLS handshakes that began a session.
+        tls_full_handshakes,
+        /// TLS handshakes that went on with an earlier session.
+        tls_resumed_handshakes,
+        /// TLS handshakes that failed.
+        tls_handshake_errors,
+        /// TLS handshakes that took too long.
+        tls_handshake_timeouts,
+        /// TLS connections that failed later, because of what the client sent.
+        tls_record_errors,
         /// Turns that ended because other connections should have theirs.
         conn_yields,
+        /// Datagrams that were taken as requests.
+        udp_requests,
+        /// Datagrams that were not answered because they hold no request.
+        udp_dropped,
+        /// Replies that were not sent, or not to their end, because the system did not take a datagram.
+        udp_unsent,
+        /// Connections that the worker has; a gauge.
+        curr_connections,
+        /// Connections that it ever had.
+        total_connections,
+        /// Keys of get, gets and mg that were found. This and the next two count only while somebody
+        /// wants to know of requests: the store counts them anyway, but not by tag.
+        get_hits,
+        /// The same keys where they were not found.
+        get_misses,
+        /// Storage commands that were tried.
+        cmd_set,
+        /// Logins that were tried with a user and a password.
+        auth_cmds,
+        /// Those of them that failed.
+        auth_errors,
+        /// Commands that the client's user had no right to.
+        auth_denied,
+    }
+}
+
+impl WorkerCounters {
+    /// A connection has come.
+    pub fn count_connected(&self) {
+        self.curr_connections.add(1);
+        self.total_connections.add(1);
+    }
+
+    /// A connection is gone.
+    pub fn count_closed(&self) {
+        self.curr_connections.add(1_u64.wrapping_neg());
     }
 }
 
@@ -45,8 +106,10 @@ pub struct ConnectionCounters {
     pub current: AtomicU64,
     /// Connections ever accepted.
     pub total: AtomicU64,
-    /// Connections refused because of the limit.
+    /// Connections refused because of a limit.
     pub rejected: AtomicU64,
+    /// Those of them whose address had as many as it may.
+    pub rejected_by_address: AtomicU64,
     /// How often accepting was stopped.
     pub listen_disabled: AtomicU64,
     /// How long in all, in microseconds.
@@ -60,9 +123,67 @@ pub struct ConnectionCounters {
 pub(super) struct Baseline {
     pub store: StoreStats,
     pub workers: WorkerFigures,
+    pub by_tag: Vec<WorkerFigures>,
     pub total_connections: u64,
     pub rejected_connections: u64,
+    pub rejected_by_address: u64,
     pub listen_disabled: u64,
+    pub crawler_starts: u64,
+    /// Lines for watchers: written, skipped, sent.
+    pub watch: [u64; 3],
+}
+
+/// What clients may have done to the process.
+#[derive(Clone, Copy, Debug)]
+pub struct Hooks {
+    /// The verbosity was changed.
+    pub on_verbosity: fn(u8),
+    /// The daemon is to end.
+    pub on_shutdown: fn(),
+    /// Commands for tests are there.
+    pub debug_commands: bool,
+    /// Tries what a cache has no need to do; whether it could.
+    pub on_misbehave: fn() -> bool,
+    /// A thread is to panic.
+    pub on_panic: fn(),
+}
+
+impl Default for Hooks {
+    /// Nothing happens.
+    fn default() -> Hooks {
+        Hooks {
+            on_verbosity: |_| (),
+            on_shutdown: || (),
+            debug_commands: false,
+            on_misbehave: || true,
+            on_panic: || (),
+        }
+    }
+}
+
+/// Passes on to watchers what the store does by itself.
+struct StoreEvents(Arc<WatchHub>);
+
+impl EventListener for StoreEvents {
+    fn wants_evictions(&self) -> bool {
+        self.0.observed() & EVICTIONS != 0
+    }
+
+    fn note_evicted(&self, evicted: &Evicted) {
+        self.0.tell_eviction(evicted);
+    }
+
+    fn wants_upkeep(&self) -> bool {
+        self.0.observed() & SYSEVENTS != 0
+    }
+
+    fn note_page_moved(&self, from: Option<usize>, to: Option<usize>) {
+        self.0.tell_page_moved(from, to);
+    }
+
+    fn note_crawled(&self, report: &CrawlReport) {
+        self.0.tell_crawled(report);
+    }
 }
 
 /// The daemon as its sessions see it.
@@ -71,30 +192,72 @@ pub struct Daemon {
     pub store: Arc<Store>,
     /// As at start.
     pub settings: Settings,
+    /// Lets clients in, if they have to log in.
+    pub guard: Option<Guard>,
     /// Where time is read.
     pub clock: Clock,
-    /// By worker.
-    pub workers: Box<[CachePadded<WorkerCounters>]>,
+    /// Of listening sockets.
+    pub tags: Tags,
+    /// By worker, and for each by tag.
+    counters: Box<[CachePadded<WorkerCounters>]>,
     /// Of all workers together.
     pub connections: ConnectionCounters,
+    pub(super) crawler: Crawler,
+    /// The connections, one by one.
+    pub registry: Connections,
+    /// Who watches.
+    pub(super) watch: Arc<WatchHub>,
+    /// What `stats detail` counts.
+    pub(super) prefixes: Prefixes,
+    /// What `debugitem` holds.
+    pub(super) held: Held,
+    /// `None` without TLS.
+    pub(super) certificates: Option<Arc<dyn Certificates>>,
     verbosity: AtomicU8,
-    on_verbosity: fn(u8),
+    pub(super) hooks: Hooks,
     pub(super) baseline: Mutex<Baseline>,
 }
 
 impl Daemon {
-    /// A daemon with nothing counted. `on_verbosity` is called when a client changes the verbosity.
-    pub fn new(settings: Settings, store: Arc<Store>, clock: Clock, on_verbosity: fn(u8)) -> Daemon {
+    /// A daemon with nothing counted.
+    pub fn new(settings: Settings, store: Arc<Store>, clock: Clock, hooks: Hooks) -> Daemon {
+        let watch = Arc::new(WatchHub::new(settings.watcher_logbuf_size));
+        watch.observe(DETAIL, settings.detail_enabled);
+        let tags = Tags::new(settings.listen.iter().chain(&settings.udp.listen));
+        watch.observe(TAGS, tags.any());
+        store.tell_events_to(Box::new(StoreEvents(watch.clone())));
         Daemon {
+            registry: Connections::default(),
+            watch,
+            prefixes: Prefixes::new(settings.prefix_delimiter),
             store,
+            guard: None,
             clock,
-            workers: (0..settings.threads).map(|_| CachePadded::default()).collect(),
+            counters: (0..settings.threads * tags.count()).map(|_| CachePadded::default()).collect(),
+            tags,
             connections: ConnectionCounters::default(),
+            crawler: Crawler {
+                sleep: settings.lru_crawler_sleep.into(),
+                to_crawl: settings.lru_crawler_to_crawl.into(),
+                ..Crawler::default()
+            },
+            held: Held::default(),
+            certificates: None,
             verbosity: AtomicU8::new(settings.verbosity),
-            on_verbosity,
+            hooks,
             baseline: Mutex::default(),
             settings,
         }
+    }
+
+    /// The same, with certificates that clients may ask for.
+    pub fn with_certificates(self, certificates: Option<Arc<dyn Certificates>>) -> Daemon {
+        Daemon { certificates, ..self }
+    }
+
+    /// How long a worker pauses between two slices of a crawl.
+    pub fn crawler_pause(&self) -> Duration {
+        Duration::from_micros(self.crawler.sleep.load(Relaxed).into())
     }
 
     /// The verbosity in force.
@@ -105,7 +268,7 @@ impl Daemon {
     pub(super) fn set_verbosity(&self, level: u32) {
         let level = level.min(VERBOSITY_MAX) as u8;
         self.verbosity.store(level, Relaxed);
-        (self.on_verbosity)(level);
+        (self.hooks.on_verbosity)(level);
     }
 
     /// The settings, with what clients have changed since the start.
@@ -114,6 +277,10 @@ impl Daemon {
         Settings {
             verbosity: self.verbosity(),
             memory_limit_bytes: self.store.memory_limit_bytes(),
+            detail_enabled: self.watch.observed() & DETAIL != 0,
+            lru_crawler: self.store.reclaims_expired(),
+            lru_crawler_sleep: self.crawler.sleep.load(Relaxed),
+            lru_crawler_to_crawl: self.crawler.to_crawl.load(Relaxed),
             lru_segmented: tuning.lru_mode == LruMode::Segmented,
             hot_lru_pct: tuning.segment_shares.hot_percent,
             warm_lru_pct: tuning.segment_shares.warm_percent,
@@ -132,21 +299,46 @@ impl Daemon {
         }
     }
 
-    /// The sum over all workers.
+    /// What `worker` counts of connections with this tag.
+    #[inline]
+    pub fn counters(&self, worker: usize, tag: Tag) -> &WorkerCounters {
+        &self.counters[worker * self.tags.count() + tag.index()]
+    }
+
+    /// The sums over all workers, by tag.
+    pub(super) fn figures_by_tag(&self) -> Vec<WorkerFigures> {
+        let mut sums = vec![WorkerFigures::default(); self.tags.count()];
+        for of_worker in self.counters.chunks(self.tags.count()) {
+            sums.iter_mut().zip(of_worker).for_each(|(sum, counters)| *sum += &counters.read());
+        }
+        sums
+    }
+
+    /// The sum over all workers and tags.
     pub(super) fn worker_figures(&self) -> WorkerFigures {
-        let mut sum = WorkerFigures::default();
-        self.workers.iter().for_each(|worker| sum += &worker.read());
-        sum
+        sum(&self.figures_by_tag())
     }
 
     /// Lets every counter begin again at 0.
     pub(super) fn reset_stats(&self, now: Now) {
+        let by_tag = self.figures_by_tag();
         *self.baseline.lock() = Baseline {
             store: self.store.stats(now.seconds),
-            workers: self.worker_figures(),
+            workers: sum(&by_tag),
+            by_tag,
             total_connections: self.connections.total.load(Relaxed),
             rejected_connections: self.connections.rejected.load(Relaxed),
+            rejected_by_address: self.connections.rejected_by_address.load(Relaxed),
             listen_disabled: self.connections.listen_disabled.load(Relaxed),
+            crawler_starts: self.crawler.starts.load(Relaxed),
+            watch: self.watch.figures(),
         };
+        self.prefixes.clear();
     }
+}
+
+fn sum(figures: &[WorkerFigures]) -> WorkerFigures {
+    let mut sum = WorkerFigures::default();
+    figures.iter().for_each(|figures| sum += figures);
+    sum
 }

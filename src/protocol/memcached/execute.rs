@@ -4,11 +4,18 @@ use crate::base::clock::{Deadline, Now, Seconds};
 use crate::protocol::output::Output;
 use crate::store::{Arithmetic, Direction, ItemView, ReserveError, StoreOutcome, StoreRequest};
 
+use super::crawler::{self, ItemsJob};
+use super::debug;
+use super::job::Job;
+use super::observe;
 use super::reply;
-use super::request::{Request, Retrieval};
-use super::session::{Expecting, Next, Session, Step, Turn};
+use super::request::{CrawlerOrder, Request, Retrieval};
+use super::rights;
+use super::session::{Answer, Carrier, Expecting, Next, Session, Step, Turn};
 use super::stats;
+use super::tls;
 use super::tuning;
+use super::watch;
 
 /// Least and most megabytes that cache_memlimit takes; more is a number of bytes by mistake.
 const MEMLIMIT_MB_MIN: u32 = 8;
@@ -41,21 +48,49 @@ pub(super) fn line_of(outcome: StoreOutcome) -> &'static [u8] {
 }
 
 impl Retrieval {
-    /// Looks one key up and appends its `VALUE` block, if there is an item.
+    /// Looks one key up and appends its `VALUE` block, if there is an item. `false` if the client may not.
     #[inline]
-    pub(super) fn answer(self, key: &[u8], turn: &mut Turn) {
+    pub(super) fn answer(self, key: &[u8], turn: &mut Turn) -> bool {
+        if turn.observed != 0 {
+            return self.answer_observed(key, turn);
+        }
+        self.look_up::<false>(key, turn);
+        true
+    }
+
+    /// The same where somebody wants to know, or something is kept from the client.
+    #[inline(never)]
+    fn answer_observed(self, key: &[u8], turn: &mut Turn) -> bool {
+        if !turn.may(self.rights(), key) {
+            return false;
+        }
+        if turn.observed & observe::OF_FETCHES != 0 {
+            observe::fetched(key, turn);
+        }
+        let is_found = self.look_up::<true>(key, turn);
+        if self.exptime.is_none() {
+            turn.count_get(is_found);
+        }
+        true
+    }
+
+    /// Whether there is an item. A function of its own, down to the store, for whoever wants to know: what has one
+    /// caller is compiled into it.
+    #[inline(always)]
+    fn look_up<const IS_OBSERVED: bool>(self, key: &[u8], turn: &mut Turn) -> bool {
         let store = &turn.daemon.store;
         let hashed = store.key(key);
         let now = turn.now;
         let output = &mut *turn.output;
         let show = |item: &ItemView| value_block(output, key, item, self.with_cas);
-        match self.exptime {
+        let shown = match self.exptime {
             None => store.get(&hashed, now.seconds, show),
             Some(exptime) => {
                 turn.counters.cmd_touch.add(1);
                 store.touch(&hashed, deadline(exptime.into(), now), now.seconds, show)
             }
         };
+        shown.is_some()
     }
 }
 
@@ -74,6 +109,12 @@ fn value_block(output: &mut Output, key: &[u8], item: &ItemView, with_cas: bool)
         output.push_number(item.cas);
     }
     output.push(reply::LINE_END);
+    push_value(output, item);
+}
+
+/// The value and its line end.
+#[inline]
+pub(super) fn push_value(output: &mut Output, item: &ItemView) {
     if let Some(large) = item.large {
         output.push_large(large.clone());
     }
@@ -91,6 +132,13 @@ impl Session {
         line_end: usize,
         turn: &mut Turn,
     ) -> Step {
+        if turn.observed & (observe::OF_REQUESTS | rights::LIMITED) != 0 {
+            if let Some(skip) = rights::refuse(&request, turn) {
+                self.expect_refused(skip);
+                return Step::Taken(line_end);
+            }
+            observe::before(&request, turn);
+        }
         let now = turn.now.seconds;
         match request {
             Request::Retrieve { retrieval, keys_at } => {
@@ -117,25 +165,87 @@ impl Session {
                 let touched = store.touch(&store.key(key), deadline, now, |_| ()).is_some();
                 turn.reply(if touched { reply::TOUCHED } else { reply::NOT_FOUND }, noreply);
             }
+            Request::Meta { command, arguments } => {
+                return self.meta(command, arguments, input, line_end, turn);
+            }
+            Request::MetaNoop => turn.output.push(reply::META_NOOP),
+            Request::Quit => return Step::Stop(input.len(), Next::Close),
+            Request::Hopeless => return Step::Stop(input.len(), Next::Refuse),
+            Request::Refused { reply, skip } => {
+                turn.output.push(reply.unwrap_or_default());
+                self.expect_refused(skip);
+            }
+            other => {
+                if self.administrate(other, turn) == Next::Close {
+                    return Step::Stop(input.len(), Next::Close);
+                }
+            }
+        }
+        Step::Taken(line_end)
+    }
+
+    /// Carries out a request that is about the daemon and not about a key. Whether the connection is to be
+    /// closed.
+    fn administrate(&mut self, request: Request, turn: &mut Turn) -> Next {
+        match request {
+            // Others with datagrams for the same socket would wait until all items are gone through. And a sender
+            // whose address may be forged is not to stop the daemon.
+            Request::Watch { noreply, .. }
+            | Request::Shutdown { noreply, .. }
+            | Request::Debug { noreply, .. }
+            | Request::FlushPrefix { noreply, .. }
+            | Request::Crawler { order: CrawlerOrder::Dump { .. }, noreply }
+                if turn.carrier == Carrier::Datagram =>
+            {
+                turn.reply(reply::NOT_OVER_UDP, noreply);
+            }
             Request::FlushAll { delay, noreply } => flush_all(delay, noreply, turn),
             Request::Version => turn.output.push(reply::VERSION),
             Request::Verbosity { level, noreply } => {
                 turn.daemon.set_verbosity(level);
                 turn.reply(reply::OK, noreply);
             }
-            Request::Stats { what, arguments } => stats::answer(what, arguments, turn),
+            Request::Stats { what, arguments } => {
+                match stats::answer(what, arguments, turn) {
+                    Some(Job::Items(_)) if turn.carrier == Carrier::Datagram => {
+                        turn.output.push(reply::NOT_OVER_UDP);
+                    }
+                    Some(job) => self.expecting = Expecting::Job(Box::new(job)),
+                    None => {}
+                }
+                // It may have switched counting by prefix.
+                turn.observed = turn.daemon.watch.observed() | turn.observed & rights::LIMITED;
+            }
             Request::CacheMemlimit { megabytes, noreply } => cache_memlimit(megabytes, noreply, turn),
             Request::Tune { order, noreply } => turn.reply(tuning::execute(order, turn), noreply),
-            Request::MetaNoop => turn.output.push(reply::META_NOOP),
-            Request::Quit | Request::Hopeless => return Step::Stop(input.len(), Next::Close),
-            Request::Refused { reply, skip } => {
-                turn.output.push(reply.unwrap_or_default());
-                if skip > 0 {
-                    self.expecting = Expecting::RefusedValue(skip);
+            Request::Crawler { order, noreply } => self.begin(crawler::execute(order, turn), noreply, turn),
+            Request::Watch { topics, noreply } => match watch::begin(topics, turn) {
+                Ok(watching) => {
+                    turn.output.push(reply::OK);
+                    self.expecting = Expecting::Watch(watching);
                 }
+                Err(line) => turn.reply(line, noreply),
+            },
+            Request::Shutdown { mode, noreply } => match shutdown(mode, turn) {
+                Ok(()) => return Next::Close,
+                Err(line) => turn.reply(line, noreply),
+            },
+            Request::RefreshCerts { noreply } => tls::refresh_certs(noreply, turn),
+            Request::Debug { order, noreply } => turn.reply(debug::execute(order, turn), noreply),
+            Request::FlushPrefix { prefix, noreply } => {
+                self.begin(crawler::flush_prefix(prefix, noreply, turn), noreply, turn);
             }
+            _ => {}
         }
-        Step::Taken(line_end)
+        Next::NeedInput
+    }
+
+    /// Begins a job, or answers why there is none.
+    fn begin(&mut self, job: Result<ItemsJob, &'static [u8]>, noreply: bool, turn: &mut Turn) {
+        match job {
+            Ok(job) => self.expecting = Expecting::Job(Box::new(Job::Items(job))),
+            Err(line) => turn.reply(line, noreply),
+        }
     }
 
     /// Answers a line of keys. A key that is too long takes the answers to those before it back, so that
@@ -146,9 +256,9 @@ impl Session {
             Step::Taken(bytes) => Step::Taken(keys_at + bytes),
             Step::Stop(bytes, next) => Step::Stop(keys_at + bytes, next),
         };
-        if matches!(self.expecting, Expecting::RestOfLine) {
+        if let Expecting::RestOfLine(error) = self.expecting {
             turn.output.rewind(start);
-            turn.output.push(reply::BAD_FORMAT);
+            turn.output.push(error);
         }
         step
     }
@@ -168,7 +278,11 @@ impl Session {
             let StoreRequest { key, mode, client_flags, .. } = request;
             let (store, now) = (&turn.daemon.store, turn.now.seconds);
             let line = if end == reply::LINE_END {
-                line_of(store.store(&request, now))
+                let outcome = store.store(&request, now);
+                if turn.observed != 0 {
+                    observe::stored(key.bytes(), mode, outcome, request.deadline, value_bytes, turn);
+                }
+                line_of(outcome)
             } else if store.refuses_size(&key, mode, client_flags, value_bytes, now) {
                 reply::TOO_LARGE
             } else {
@@ -181,14 +295,18 @@ impl Session {
         let now = turn.now.seconds;
         match turn.daemon.store.reserve(key, mode, client_flags, deadline, value_bytes, now) {
             Ok(reservation) => {
-                self.expecting = Expecting::Value { reservation: Box::new(reservation), noreply }
+                let answer = Answer::Plain { noreply };
+                self.expecting = Expecting::Value { reservation: Box::new(reservation), answer }
             }
             Err(error) => {
-                let line = match error {
-                    ReserveError::TooLarge => reply::TOO_LARGE,
-                    ReserveError::OutOfMemory => reply::NO_MEMORY_TO_STORE,
+                let outcome = match error {
+                    ReserveError::TooLarge => StoreOutcome::TooLarge,
+                    ReserveError::OutOfMemory => StoreOutcome::OutOfMemory,
                 };
-                turn.reply(line, noreply);
+                if turn.observed != 0 {
+                    observe::stored(key.bytes(), mode, outcome, deadline, value_bytes, turn);
+                }
+                turn.reply(line_of(outcome), noreply);
                 self.expecting = Expecting::RefusedValue(value_bytes + reply::LINE_END.len());
             }
         }
@@ -225,6 +343,19 @@ fn flush_all(delay: i32, noreply: bool, turn: &mut Turn) {
         at => store.flush_at(Seconds(at.0)),
     }
     turn.reply(reply::OK, noreply);
+}
+
+/// Stops the daemon, or tells why not.
+fn shutdown(mode: &[u8], turn: &Turn) -> Result<(), &'static [u8]> {
+    if !turn.daemon.settings.shutdown_enabled {
+        return Err(reply::SHUTDOWN_NOT_ENABLED);
+    }
+    if !matches!(mode, b"" | b"graceful") {
+        return Err(reply::BAD_SHUTDOWN_MODE);
+    }
+    log::info!("a client shuts the daemon down");
+    (turn.daemon.hooks.on_shutdown)();
+    Ok(())
 }
 
 fn cache_memlimit(megabytes: u32, noreply: bool, turn: &mut Turn) {

@@ -3,10 +3,13 @@
 //! Rules: memcached's protocol.txt and the behaviour of 1.6.45. Only blanks separate tokens; every other
 //! byte belongs to one. A line comes without its LF and without one CR before that.
 
+use super::crawler;
+use super::debug;
 use super::number;
 use super::reply;
-use super::request::{Request, Retrieval};
+use super::request::{DebugOrder, MetaCommand, Request, Retrieval};
 use super::tuning;
+use super::watch;
 use crate::store::{Direction, KEY_BYTES_MAX, StoreMode};
 
 /// Most tokens of a line that count; what follows is not looked at. Lists of keys are read apart.
@@ -43,6 +46,11 @@ impl<'a> Tokens<'a> {
         self.len
     }
 
+    /// The token at `index`, unless it is the one that asks for silence; empty if there is none.
+    pub(super) fn argument(&self, index: usize, noreply: bool) -> &'a [u8] {
+        self.get(index).filter(|_| !noreply || index + 1 < self.len).unwrap_or_default()
+    }
+
     fn last(&self) -> &'a [u8] {
         self.get(self.len.wrapping_sub(1)).unwrap_or_default()
     }
@@ -76,6 +84,10 @@ pub fn line(line: &[u8], line_bytes: usize) -> Request<'_> {
     if line_bytes < LINE_BYTES_MIN {
         return refuse(reply::BAD_FORMAT, false);
     }
+    // Most lines are such, and need no search for the blank.
+    if line.starts_with(b"get ") {
+        return retrieve(false, line, &line[b"get".len()..]);
+    }
     let end = memchr::memchr(b' ', line).unwrap_or(line.len());
     let (name, rest) = line.split_at(end);
     match name {
@@ -93,6 +105,11 @@ pub fn line(line: &[u8], line_bytes: usize) -> Request<'_> {
         b"decr" => arithmetic(Direction::Decr, line),
         b"delete" => delete(line),
         b"touch" => touch(line),
+        b"mg" => Request::Meta { command: MetaCommand::Get, arguments: rest },
+        b"ms" => Request::Meta { command: MetaCommand::Set, arguments: rest },
+        b"md" => Request::Meta { command: MetaCommand::Delete, arguments: rest },
+        b"ma" => Request::Meta { command: MetaCommand::Arithmetic, arguments: rest },
+        b"me" => Request::Meta { command: MetaCommand::Debug, arguments: rest },
         b"mn" => Request::MetaNoop,
         _ => administrative(line),
     }
@@ -125,13 +142,10 @@ pub fn long_line(line: &[u8]) -> LongLine {
 }
 
 fn retrieve<'a>(with_cas: bool, line: &'a [u8], keys: &'a [u8]) -> Request<'a> {
-    match next_token(keys) {
-        Some(_) => Request::Retrieve {
-            retrieval: Retrieval { with_cas, exptime: None },
-            keys_at: line.len() - keys.len(),
-        },
-        None => refuse(reply::BAD_FORMAT, false),
+    if keys.iter().all(|&byte| byte == b' ') {
+        return refuse(reply::BAD_FORMAT, false);
     }
+    Request::Retrieve { retrieval: Retrieval { with_cas, exptime: None }, keys_at: line.len() - keys.len() }
 }
 
 fn touch_and_retrieve<'a>(with_cas: bool, line: &'a [u8], rest: &'a [u8]) -> Request<'a> {
@@ -227,7 +241,18 @@ fn administrative(line: &[u8]) -> Request<'_> {
         },
         b"lru" => tuning::parse_lru(&tokens, noreply),
         b"slabs" => tuning::parse_slabs(&tokens, noreply),
-        b"shutdown" => refuse(reply::SHUTDOWN_NOT_ENABLED, noreply),
+        b"lru_crawler" => crawler::parse(&tokens, noreply),
+        b"flush_prefix" => crawler::parse_flush_prefix(&tokens, noreply),
+        b"watch" => Request::Watch { topics: watch::topics_of(&tokens), noreply },
+        b"refresh_certs" => Request::RefreshCerts { noreply },
+        b"shutdown" => Request::Shutdown { mode: tokens.argument(1, noreply), noreply },
+        b"debugtime" => Request::Debug { order: DebugOrder::Time(tokens.argument(1, noreply)), noreply },
+        b"debugitem" => debug::parse_item(&tokens, noreply),
+        b"misbehave" => {
+            let panics = tokens.argument(1, noreply) == b"panic";
+            let order = if panics { DebugOrder::Panic } else { DebugOrder::Misbehave };
+            Request::Debug { order, noreply }
+        }
         b"flush_all" => flush_all(&tokens, noreply),
         _ if tokens.len >= 2 && tokens.last().starts_with(b"HTTP/") => Request::Hopeless,
         _ => refuse(reply::ERROR, noreply),

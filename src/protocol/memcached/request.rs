@@ -31,6 +31,63 @@ pub enum TuneOrder {
     AutomoveWindow(u32),
 }
 
+/// The meta commands that take a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetaCommand {
+    /// mg
+    Get,
+    /// ms; the value follows the line.
+    Set,
+    /// md
+    Delete,
+    /// ma
+    Arithmetic,
+    /// me
+    Debug,
+}
+
+/// How a dump shows an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DumpFormat {
+    /// metadump: what is known of it.
+    Metadata,
+    /// mgdump: the meta command that gets it.
+    Keys,
+}
+
+/// What is asked of the crawler. Slab classes are `all`, a list of numbers or, for a dump, `hash`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CrawlerOrder<'a> {
+    Enable,
+    Disable,
+    /// Microseconds between two steps.
+    Sleep(u32),
+    /// Items for each class; 0 for all.
+    ToCrawl(u32),
+    Crawl {
+        classes: &'a [u8],
+    },
+    /// A list of the items whose keys begin with `prefix`.
+    Dump {
+        format: DumpFormat,
+        classes: &'a [u8],
+        prefix: &'a [u8],
+    },
+}
+
+/// What a command for tests is to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugOrder<'a> {
+    /// debugtime; what to do with the clock, as given.
+    Time(&'a [u8]),
+    /// debugitem, as given.
+    Item { what: &'a [u8], key: &'a [u8] },
+    /// misbehave
+    Misbehave,
+    /// misbehave panic
+    Panic,
+}
+
 /// One command, read from its line and not yet executed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Request<'a> {
@@ -85,6 +142,40 @@ pub enum Request<'a> {
     /// lru and slabs
     Tune {
         order: TuneOrder,
+        noreply: bool,
+    },
+    /// A meta command; `arguments` is what follows its name.
+    Meta {
+        command: MetaCommand,
+        arguments: &'a [u8],
+    },
+    /// lru_crawler
+    Crawler {
+        order: CrawlerOrder<'a>,
+        noreply: bool,
+    },
+    /// watch, with the streams as bits; `None` if one is unknown.
+    Watch {
+        topics: Option<u32>,
+        noreply: bool,
+    },
+    /// shutdown
+    Shutdown {
+        mode: &'a [u8],
+        noreply: bool,
+    },
+    /// refresh_certs
+    RefreshCerts {
+        noreply: bool,
+    },
+    /// A command for tests.
+    Debug {
+        order: DebugOrder<'a>,
+        noreply: bool,
+    },
+    /// flush_prefix: deletes every key that begins so.
+    FlushPrefix {
+        prefix: &'a [u8],
         noreply: bool,
     },
     /// mn: answers that everything before it is done.

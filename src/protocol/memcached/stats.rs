@@ -1,4 +1,4 @@
-//! The `stats` command: general, settings, items, slabs, cachedump, reset.
+//! The `stats` command: general, settings, items, slabs, tags, cachedump, reset.
 //!
 //! Names and order are those of memcached 1.6.45. A figure that describes a part of memcached that larder
 //! does not have stays, with the constant that is true here. What only larder has comes last.
@@ -13,49 +13,66 @@ use crate::base::sys::CpuTime;
 use crate::protocol::output::Output;
 use crate::store::{ClassStats, StoreStats};
 
+use super::conns::ConnectionList;
+use super::crawler;
 use super::daemon::{Daemon, WorkerFigures};
+use super::detail;
+use super::job::Job;
 use super::number;
 use super::reply;
 use super::session::Turn;
+use super::tags;
+use super::tls;
 
 /// Most bytes that a cachedump answers with, as in memcached.
 const CACHEDUMP_BYTES_MAX: usize = 2 << 20;
 /// Greatest number of a slab class that a cachedump may ask for.
 const CLASS_NUMBER_MAX: u32 = 63;
 
-/// Answers `stats <what> <arguments>`.
-pub(super) fn answer(what: &[u8], arguments: [&[u8]; 2], turn: &mut Turn) {
+/// Answers `stats <what> <arguments>`, or gives the job of answering it.
+pub(super) fn answer(what: &[u8], arguments: [&[u8]; 2], turn: &mut Turn) -> Option<Job> {
     let is_short_for = |name: &[u8]| !what.is_empty() && name.starts_with(what);
     match what {
         b"" => general(turn),
         b"items" => items(turn),
         b"slabs" => slabs(turn),
+        b"tags" => tags::stats(turn),
         _ if is_short_for(b"reset") => {
             turn.daemon.reset_stats(turn.now);
             turn.output.push(reply::RESET);
-            return;
+            return None;
         }
+        _ if is_short_for(b"detail") => match detail::answer(arguments[0], turn) {
+            Ok(list) => return Some(Job::Prefixes(list)),
+            Err(line) => {
+                turn.output.push(line);
+                return None;
+            }
+        },
         _ if is_short_for(b"settings") => settings(turn),
+        b"sizes" if turn.daemon.settings.track_sizes => return Some(Job::Items(crawler::sizes())),
         b"sizes" => turn.output.push(b"STAT sizes_status disabled\r\n"),
         _ if is_short_for(b"cachedump") => {
             if let Err(line) = cachedump(arguments, turn) {
                 turn.output.push(line);
-                return;
+                return None;
             }
         }
+        _ if is_short_for(b"conns") => return Some(Job::Connections(ConnectionList::default())),
         _ => {
             turn.output.push(reply::ERROR);
-            return;
+            return None;
         }
     }
     turn.output.push(reply::END);
+    None
 }
 
 /// Appends `STAT` lines.
-struct Lines<'a>(&'a mut Output);
+pub(super) struct Lines<'a>(pub &'a mut Output);
 
 impl Lines<'_> {
-    fn add(&mut self, name: impl Display, value: impl Display) {
+    pub fn add(&mut self, name: impl Display, value: impl Display) {
         let mut line = Vec::with_capacity(64);
         // Writing to a vector cannot fail.
         let _ = write!(line, "STAT {name} {value}\r\n");
@@ -82,7 +99,12 @@ fn general(turn: &mut Turn) {
     let connections = &daemon.connections;
     let total = connections.total.load(Relaxed).saturating_sub(baseline.total_connections);
     let rejected = connections.rejected.load(Relaxed).saturating_sub(baseline.rejected_connections);
+    let by_address =
+        connections.rejected_by_address.load(Relaxed).saturating_sub(baseline.rejected_by_address);
     let listen_disabled = connections.listen_disabled.load(Relaxed).saturating_sub(baseline.listen_disabled);
+    let crawler_starts = daemon.crawler.starts.load(Relaxed) - baseline.crawler_starts;
+    let lines_told = daemon.watch.figures();
+    let lines_told = std::array::from_fn(|at| lines_told[at] - baseline.watch[at]);
     drop(baseline);
     let current = connections.current.load(Relaxed);
     let mut lines = Lines(turn.output);
@@ -94,7 +116,7 @@ fn general(turn: &mut Turn) {
     }
     lines.add_all(&[
         ("connection_structures", current),
-        ("response_obj_oom", 0),
+        ("response_obj_oom", workers.unsent_kicks),
         ("response_obj_count", 0),
         ("response_obj_bytes", gauges.unsent_bytes),
         ("read_buf_count", 0),
@@ -104,6 +126,9 @@ fn general(turn: &mut Turn) {
         ("reserved_fds", 0),
     ]);
     commands(&mut lines, &store, &workers);
+    if daemon.settings.idle_timeout > 0 {
+        lines.add("idle_kicks", workers.idle_kicks);
+    }
     lines.add_all(&[
         ("bytes_read", workers.bytes_read),
         ("bytes_written", workers.bytes_written),
@@ -117,9 +142,23 @@ fn general(turn: &mut Turn) {
         ("hash_bytes", store.index_bytes),
         ("hash_is_expanding", yes_no(store.index_is_resizing)),
     ]);
-    background(&mut lines, daemon, &store);
+    background(&mut lines, daemon, &store, &workers, crawler_starts, lines_told);
     memory(&mut lines, daemon, &store);
     own(&mut lines, &store);
+    if daemon.settings.users_file.is_some() {
+        lines.add("auth_denied", workers.auth_denied);
+    }
+    tls::own_stats(&mut lines, daemon, &workers);
+    if daemon.settings.connections_per_address > 0 {
+        lines.add("rejected_by_address", by_address);
+    }
+    if !daemon.settings.udp.listen.is_empty() {
+        lines.add_all(&[
+            ("udp_requests", workers.udp_requests),
+            ("udp_dropped", workers.udp_dropped),
+            ("udp_unsent", workers.udp_unsent),
+        ]);
+    }
 }
 
 fn process(lines: &mut Lines, now: Seconds, unix: i64) {
@@ -162,13 +201,20 @@ fn commands(lines: &mut Lines, store: &StoreStats, workers: &WorkerFigures) {
         ("touch_misses", figures.touch_misses),
         ("store_too_large", figures.store_too_large),
         ("store_no_memory", figures.store_no_memory),
-        ("auth_cmds", 0),
-        ("auth_errors", 0),
+        ("auth_cmds", workers.auth_cmds),
+        ("auth_errors", workers.auth_errors),
     ]);
 }
 
 /// Slab moves, crawler, maintainer and log: what runs behind the requests in memcached.
-fn background(lines: &mut Lines, daemon: &Daemon, store: &StoreStats) {
+fn background(
+    lines: &mut Lines,
+    daemon: &Daemon,
+    store: &StoreStats,
+    workers: &WorkerFigures,
+    crawler_starts: u64,
+    [written, skipped, sent]: [u64; 3],
+) {
     let settings = &daemon.settings;
     if settings.slab_reassign {
         lines.add_all(&[
@@ -182,22 +228,23 @@ fn background(lines: &mut Lines, daemon: &Daemon, store: &StoreStats) {
         lines.add("slab_reassign_last_busy_status", "none");
         lines.add_all(&[("slab_reassign_running", 0), ("slabs_moved", store.figures.slabs_moved)]);
     }
-    if settings.lru_crawler {
-        lines.add_all(&[("lru_crawler_running", 0), ("lru_crawler_starts", 0)]);
+    if daemon.store.reclaims_expired() {
+        let is_running = yes_no(daemon.crawler.is_running(daemon));
+        lines.add_all(&[("lru_crawler_running", is_running), ("lru_crawler_starts", crawler_starts)]);
     }
     if settings.lru_maintainer {
         lines.add("lru_maintainer_juggles", 0);
     }
     lines.add_all(&[
-        ("malloc_fails", 0),
+        ("malloc_fails", store.page_refusals),
         ("log_worker_dropped", 0),
-        ("log_worker_written", 0),
-        ("log_watcher_skipped", 0),
-        ("log_watcher_sent", 0),
-        ("log_watchers", 0),
-        ("unexpected_napi_ids", 0),
-        ("round_robin_fallback", 0),
+        ("log_worker_written", written),
+        ("log_watcher_skipped", skipped),
+        ("log_watcher_sent", sent),
+        ("log_watchers", daemon.watch.watchers()),
     ]);
+    tls::stats(lines, daemon, workers);
+    lines.add_all(&[("unexpected_napi_ids", 0), ("round_robin_fallback", 0)]);
 }
 
 fn memory(lines: &mut Lines, daemon: &Daemon, store: &StoreStats) {
@@ -217,7 +264,7 @@ fn memory(lines: &mut Lines, daemon: &Daemon, store: &StoreStats) {
         ("evictions", store.sum(|class| class.evicted)),
         ("reclaimed", store.sum(|class| class.reclaimed)),
         ("crawler_reclaimed", store.sum(|class| class.crawler_reclaimed)),
-        ("crawler_items_checked", 0),
+        ("crawler_items_checked", store.sum(|class| class.crawler_items_checked)),
         ("lrutail_reflocked", 0),
     ]);
     if is_maintained {
@@ -239,6 +286,9 @@ fn own(lines: &mut Lines, store: &StoreStats) {
         ("page_size", store.page_bytes),
         ("used_bytes", store.used_bytes),
         ("index_bytes", store.index_bytes),
+        ("large_bytes", store.large_bytes),
+        ("deadline_bytes", store.deadline_bytes),
+        ("ghost_bytes", store.ghost_bytes),
         ("contended_borrows", store.figures.contended_borrows),
         ("index_drops", store.figures.index_drops),
     ]);
@@ -304,7 +354,7 @@ fn item_lines(class: &ClassStats, is_maintained: bool, has_temp: bool) -> Vec<(&
     }
     lines.extend([
         ("crawler_reclaimed", figures.crawler_reclaimed),
-        ("crawler_items_checked", 0),
+        ("crawler_items_checked", figures.crawler_items_checked),
         ("lrutail_reflocked", 0),
     ]);
     if is_maintained {
@@ -319,12 +369,20 @@ fn item_lines(class: &ClassStats, is_maintained: bool, has_temp: bool) -> Vec<(&
             ("hits_to_temp", figures.hits_to_temp),
         ]);
     }
+    // Only larder has them.
+    lines.extend([("evicted_for_page", figures.evicted_for_page), ("evicted_bytes", figures.evicted_bytes)]);
     lines
 }
 
-/// `<class>:<name>` for every class that has pages, then the totals.
+/// `<class>:<name>` for every class that has pages, then the totals. The blocks of large items are shown as chunks of
+/// a page each: tools list no class without chunks.
 fn slabs(turn: &mut Turn) {
-    let store = store_stats(turn);
+    let mut store = store_stats(turn);
+    let blocks = store.large_bytes / store.page_bytes;
+    if let Some(large) = store.classes.last_mut() {
+        (large.chunk_bytes, large.chunks_per_page) = (store.page_bytes, 1);
+        (large.pages, large.used_chunks) = (blocks, blocks);
+    }
     let mut lines = Lines(turn.output);
     let active = store.classes.iter().enumerate().filter(|(_, class)| class.pages > 0);
     for (index, class) in active.clone() {
@@ -352,8 +410,8 @@ fn slabs(turn: &mut Turn) {
         }
     }
     lines.add("active_slabs", active.count());
-    let in_slabs: u64 = store.classes.iter().map(|class| class.pages * store.page_bytes).sum();
-    lines.add("total_malloced", in_slabs + store.large_bytes);
+    let pages: u64 = store.classes.iter().map(|class| class.pages).sum();
+    lines.add("total_malloced", pages * store.page_bytes);
 }
 
 /// `ITEM <key> [<bytes> b; <exptime> s]` for the items of one class, all if the limit is 0. Where
@@ -374,17 +432,21 @@ fn cachedump(arguments: [&[u8]; 2], turn: &mut Turn) -> Result<(), &'static [u8]
     let (now, output) = (turn.now, &mut *turn.output);
     let mut left = if limit == 0 { u32::MAX } else { limit };
     let full = output.pending() + CACHEDUMP_BYTES_MAX;
-    turn.daemon.store.for_each_item(class as usize, now.seconds, |key, bytes, deadline| {
+    turn.daemon.store.for_each_item(class as usize, now.seconds, |item| {
         if left == 0 || output.pending() >= full {
             return false;
         }
+        if item.has_encoded_key {
+            return true;
+        }
         left -= 1;
         output.push(b"ITEM ");
-        output.push(key);
+        output.push(item.key);
         output.push(b" [");
-        output.push_number(bytes as u64);
+        output.push_number(item.value_bytes as u64);
         output.push(b" b; ");
-        output.push_number(deadline.left(now.seconds).map_or(0, |left| now.unix as u64 + u64::from(left)));
+        let left = item.deadline.left(now.seconds);
+        output.push_number(left.map_or(0, |left| now.unix as u64 + u64::from(left)));
         output.push(b" s]\r\n");
         true
     });

@@ -3,6 +3,7 @@
 //! Syntax, conditions and replies are those of memcached 1.6.45; what the values do is the store's affair.
 
 use super::number;
+use super::observe;
 use super::parse::{Tokens, refuse};
 use super::reply;
 use super::request::{Request, TuneOrder};
@@ -135,7 +136,11 @@ fn reassign(classes: Option<[i32; 2]>, turn: &Turn) -> &'static [u8] {
         _ => usize::try_from(number).ok().map(|number| PageOwner::Class(number - 1)),
     };
     let (Some(from), Some(to)) = (owner(from), owner(to)) else { return reply::REASSIGN_BAD_CLASS };
-    match turn.daemon.store.reassign(from, to, turn.now.seconds) {
+    let outcome = turn.daemon.store.reassign(from, to, turn.now.seconds);
+    if outcome.is_err() {
+        observe::page_stayed(classes.unwrap_or_default(), turn);
+    }
+    match outcome {
         Ok(()) => reply::OK,
         Err(ReassignError::BadClass) => reply::REASSIGN_BAD_CLASS,
         Err(ReassignError::NoSpare) => reply::REASSIGN_NO_SPARE,

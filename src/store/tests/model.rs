@@ -6,6 +6,9 @@ use proptest::prelude::*;
 
 use super::*;
 
+/// Small, so that values often span pages.
+const PAGE_BYTES: usize = 4096;
+
 /// What a client may do, in small numbers so that keys and sizes meet often.
 #[derive(Clone, Debug)]
 enum Step {
@@ -158,7 +161,7 @@ fn deadline_of(ttl: u8, now: Seconds) -> Deadline {
 /// time, and what is there must still be right.
 fn run(steps: Vec<Step>, memory: usize, partitions: usize, keys: u8, evicts: bool, tuning: Tuning) {
     let store = store(memory, partitions, |options| {
-        options.page_bytes = Some(4096);
+        options.page_bytes = Some(PAGE_BYTES);
         options.tuning = tuning;
     });
     let mut model = Model::default();
@@ -266,14 +269,26 @@ fn count(store: &Arc<Store>, model: &mut Model, key: &[u8], incr: bool, delta: u
         assert_eq!(result, Arithmetic::NotFound);
         return;
     };
-    let text = String::from_utf8_lossy(&known.value).to_string();
-    let Some(number) = text.split(' ').next().and_then(|number| number.parse::<u64>().ok()) else {
+    let Some(number) = number_in(store, key, known.flags, &known.value) else {
         assert_eq!(result, Arithmetic::NonNumeric);
         return;
     };
     let number = if incr { number.wrapping_add(delta) } else { number.saturating_sub(delta) };
     assert_eq!(result, Arithmetic::Value(number));
     known.value = format!("{number:<width$}", width = known.value.len()).into_bytes();
+}
+
+#[test]
+fn a_number_that_grew_large_is_none() {
+    let steps = vec![
+        Step::PutNumber(0, 10),
+        Step::Count { key: 0, incr: false, delta: 10 },
+        Step::Put { mode: 4, key: 0, len: 100, flags: 0, ttl: 0 },
+        Step::Count { key: 0, incr: true, delta: 0 },
+        Step::Put { mode: 4, key: 0, len: PAGE_BYTES, flags: 0, ttl: 0 },
+        Step::Count { key: 0, incr: true, delta: 0 },
+    ];
+    run(steps, 64 << 20, 2, 12, false, Tuning::default());
 }
 
 proptest! {

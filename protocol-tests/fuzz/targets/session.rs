@@ -1,0 +1,4 @@
+//! A whole conversation with a store.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| larder::protocol::memcached::fuzzing::check_session(input));

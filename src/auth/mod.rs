@@ -1,0 +1,16 @@
+//! Who may log in, and what for: the files that tell, and the guard that judges by them.
+//!
+//! Layer 1. Knows no protocol word, socket or thread. What it compares it compares in constant time, and what
+//! it tells of a file names lines, never what they hold.
+
+mod delays;
+mod error;
+mod file;
+mod guard;
+mod hashing;
+mod password_file;
+mod users;
+
+pub use error::AuthError;
+pub use guard::{Admitted, Check, Guard, Judged, Kind, Verdict};
+pub use users::{Rights, User, line};

@@ -1,0 +1,197 @@
+//! Statistics in Prometheus' text format.
+//!
+//! What memcached has goes by the names, labels and meanings of prometheus/memcached_exporter 0.16, so that its
+//! dashboards and alerts work; what only larder has is called `larder_...`. The figures are those of `stats`,
+//! `stats items`, `stats slabs` and `stats settings`, read here as the exporter reads them from outside: what they
+//! say, this says, and `stats reset` is seen in both.
+
+use std::collections::BTreeMap;
+
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::{Encoder, TextEncoder};
+
+use crate::base::clock::Now;
+use crate::protocol::output::Output;
+
+use super::daemon::{Daemon, WorkerCounters};
+use super::metric_names::{
+    COMMANDS, GENERAL, ITEMS, Known, MEMORY, OF_CLASS, OWN, OWN_ITEMS, Of, SEGMENT_HITS, SETTINGS, SLABS,
+    SWITCHES,
+};
+use super::session::Turn;
+use super::stats;
+
+/// The `Content-Type` of what [`metrics`] gives.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Statistics by name.
+type Figures = BTreeMap<String, String>;
+
+/// Everything there is to be scraped, with `others` behind it.
+pub fn metrics(daemon: &Daemon, now: Now, others: Vec<MetricFamily>) -> String {
+    let mut page = Page::default();
+    let general = statistics(daemon, now, b"");
+    let (settings, classes) = (statistics(daemon, now, b"settings"), Classes::read(daemon, now));
+    page.add(&Of::gauge("memcached_up", "Whether the server could be asked."), &[], 1.0);
+    let version = general.get("version").map_or("", String::as_str);
+    page.add(
+        &Of::gauge("memcached_version", "The version of memcached that this is like."),
+        &[("version", version)],
+        1.0,
+    );
+    page.add_known(&GENERAL, &general, &[]);
+    page.add_known(&GENERAL, &classes.totals, &[]);
+    page.add_known(&SETTINGS, &settings, &[]);
+    for known in &SWITCHES {
+        if let Some(value) = settings.get(known.stat) {
+            page.add(&known.of, &[], f64::from(value == "yes"));
+        }
+    }
+    page.add_commands(&COMMANDS, &general, &[]);
+    for (class, figures) in &classes.by_number {
+        let class = [("slab", class.as_str())];
+        page.add_known(&ITEMS, figures, &class);
+        page.add_known(&SLABS, figures, &class);
+        page.add_known(&OWN_ITEMS, figures, &class);
+        for (stat, lru) in SEGMENT_HITS {
+            page.add_if_there(
+                &Of::counter("memcached_slab_lru_hits_total", "Hits by segment of the LRU."),
+                figures.get(stat),
+                &[class[0], ("lru", lru)],
+            );
+        }
+        page.add_commands(&OF_CLASS, figures, &class);
+    }
+    page.add_known(&OWN, &general, &[]);
+    for (stat, used_for) in MEMORY {
+        let of = Of::gauge("larder_memory_bytes", "Memory in use, by what it is for.");
+        page.add_if_there(&of, general.get(stat), &[("use", used_for)]);
+    }
+    let own_version = general.get("larder_version").map_or("", String::as_str);
+    page.add(&Of::gauge("larder_build_info", "The version of larder."), &[("version", own_version)], 1.0);
+    page.families.extend(others);
+    page.text()
+}
+
+/// What `stats` answers to `what`.
+fn statistics(daemon: &Daemon, now: Now, what: &[u8]) -> Figures {
+    let (counters, mut output) = (WorkerCounters::default(), Output::default());
+    let mut turn = Turn::new(daemon, &counters, now, 1, 0, &mut output);
+    stats::answer(what, [b"", b""], &mut turn);
+    let mut text = vec![0; output.pending()];
+    output.take(&mut text);
+    let text = String::from_utf8_lossy(&text);
+    let named = |line: &str| {
+        let (name, value) = line.strip_prefix("STAT ")?.split_once(' ')?;
+        Some((name.to_owned(), value.to_owned()))
+    };
+    text.lines().filter_map(named).collect()
+}
+
+/// `stats items` and `stats slabs`.
+#[derive(Default)]
+struct Classes {
+    /// By number of the class.
+    by_number: BTreeMap<String, Figures>,
+    /// What belongs to no class.
+    totals: Figures,
+}
+
+impl Classes {
+    fn read(daemon: &Daemon, now: Now) -> Classes {
+        let mut classes = Classes::default();
+        for (what, prefix) in [(&b"items"[..], "items:"), (b"slabs", "")] {
+            for (name, value) in statistics(daemon, now, what) {
+                let name = name.strip_prefix(prefix).unwrap_or(&name);
+                match name.split_once(':') {
+                    Some((class, name)) => {
+                        let class = classes.by_number.entry(class.to_owned()).or_default();
+                        class.insert(name.to_owned(), value);
+                    }
+                    None => drop(classes.totals.insert(name.to_owned(), value)),
+                }
+            }
+        }
+        classes
+    }
+}
+
+/// Metrics by name, in the order in which they were first added.
+#[derive(Default)]
+struct Page {
+    families: Vec<MetricFamily>,
+}
+
+impl Page {
+    fn add(&mut self, of: &Of, labels: &[(&str, &str)], value: f64) {
+        let pair = |&(name, value): &(&str, &str)| {
+            let mut pair = LabelPair::default();
+            pair.set_name(name.to_owned());
+            pair.set_value(value.to_owned());
+            pair
+        };
+        let mut metric = Metric::from_label(labels.iter().map(pair).collect());
+        if of.kind == MetricType::COUNTER {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            metric.set_counter(counter);
+        } else {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            metric.set_gauge(gauge);
+        }
+        let family = match self.families.iter_mut().position(|family| family.name() == of.name) {
+            Some(at) => &mut self.families[at],
+            None => {
+                let mut family = MetricFamily::default();
+                family.set_name(of.name.to_owned());
+                family.set_help(of.help.to_owned());
+                family.set_field_type(of.kind);
+                self.families.push(family);
+                let last = self.families.len() - 1;
+                &mut self.families[last]
+            }
+        };
+        family.mut_metric().push(metric);
+    }
+
+    fn add_if_there(&mut self, of: &Of, value: Option<&String>, labels: &[(&str, &str)]) {
+        if let Some(value) = value.and_then(|value| value.parse().ok()) {
+            self.add(of, labels, value);
+        }
+    }
+
+    fn add_known(&mut self, all: &[Known], figures: &Figures, labels: &[(&str, &str)]) {
+        for known in all {
+            self.add_if_there(&known.of, figures.get(known.stat), labels);
+        }
+    }
+
+    /// Commands by what came of them. Storage commands other than cas are those that remain of `cmd_set`.
+    fn add_commands(&mut self, of: &Of, figures: &Figures, class: &[(&str, &str)]) {
+        let count = |stat: &str| figures.get(stat).and_then(|value| value.parse::<f64>().ok());
+        let mut add = |command: &str, status: &str, value: Option<f64>| {
+            if let Some(value) = value {
+                let labels = [class, &[("command", command), ("status", status)]].concat();
+                self.add(of, &labels, value);
+            }
+        };
+        for command in ["get", "delete", "incr", "decr", "cas", "touch"] {
+            add(command, "hit", count(&format!("{command}_hits")));
+            add(command, "miss", count(&format!("{command}_misses")));
+        }
+        add("cas", "badval", count("cas_badval"));
+        add("flush", "hit", count("cmd_flush"));
+        let cas = ["cas_hits", "cas_misses", "cas_badval"].into_iter().filter_map(count).sum::<f64>();
+        add("set", "hit", count("cmd_set").map(|all| (all - cas).max(0.0)));
+    }
+
+    fn text(&self) -> String {
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.families, &mut text) {
+            // It fails where a family is empty or a name is bad, and none of these is.
+            log::error!("metrics: {error}");
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    }
+}

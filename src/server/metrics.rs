@@ -1,0 +1,179 @@
+//! The listener of `--metrics-listen`: HTTP for those who watch the daemon, on a thread of its own.
+//!
+//! It shares no thread with the workers and takes the locks of `stats`, a partition's for a moment each; what it
+//! answers is kept for [`KEPT`], so a storm of scrapes costs no more than a few of them.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::core::Collector;
+use prometheus::process_collector::ProcessCollector;
+use tokio::sync::{Notify, Semaphore};
+use tokio::task::LocalSet;
+
+use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, metrics};
+
+/// Clients at a time; more wait to be accepted.
+const CLIENTS_MAX: usize = 16;
+/// How long a client may take to send the head of a request, idle time before it included.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long a connection may live: one that does not take its answer holds its place no longer.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(300);
+/// Longest head of a request.
+const HEAD_BYTES_MAX: usize = 16 << 10;
+/// How long figures are given out again before they are read anew.
+const KEPT: Duration = Duration::from_millis(200);
+/// After accepting failed, for want of descriptors as a rule.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The running thread.
+pub(super) struct MetricsServer {
+    is_ready: Arc<AtomicBool>,
+    stop: Arc<Notify>,
+    thread: JoinHandle<()>,
+}
+
+impl MetricsServer {
+    /// Serves on bound sockets, which do not block; `None` without sockets.
+    ///
+    /// # Errors
+    /// If the system gives no thread, or no poll.
+    pub fn start(sockets: Vec<TcpListener>, daemon: Arc<Daemon>) -> io::Result<Option<MetricsServer>> {
+        if sockets.is_empty() {
+            return Ok(None);
+        }
+        let (is_ready, stop) = (Arc::new(AtomicBool::new(true)), Arc::new(Notify::new()));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (ready, stopped) = (is_ready.clone(), stop.clone());
+        let thread = thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+            let local = LocalSet::new();
+            runtime.block_on(local.run_until(async move {
+                let pages = Rc::new(Pages { daemon, is_ready: ready, kept: RefCell::new(None) });
+                for socket in sockets {
+                    match tokio::net::TcpListener::from_std(socket) {
+                        Ok(socket) => drop(tokio::task::spawn_local(accept(socket, pages.clone()))),
+                        Err(error) => log::error!("metrics: {error}"),
+                    }
+                }
+                stopped.notified().await;
+            }));
+        })?;
+        Ok(Some(MetricsServer { is_ready, stop, thread }))
+    }
+
+    /// From now on `/readyz` says that the daemon is about to end.
+    pub fn unready(&self) {
+        self.is_ready.store(false, Relaxed);
+    }
+
+    /// Ends the thread.
+    pub fn stop(self) {
+        self.stop.notify_one();
+        if self.thread.join().is_err() {
+            log::error!("metrics panicked");
+        }
+    }
+}
+
+async fn accept(socket: tokio::net::TcpListener, pages: Rc<Pages>) {
+    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+    loop {
+        let Ok(place) = places.clone().acquire_owned().await else { return };
+        match socket.accept().await {
+            Ok((client, peer)) => {
+                let pages = pages.clone();
+                tokio::task::spawn_local(async move {
+                    serve(client, peer, pages).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                log::debug!("metrics: cannot accept: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>) {
+    let answer = service_fn(|request: Request<Incoming>| {
+        let response = pages.answer(&request);
+        async move { Ok::<_, Infallible>(response) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME_MAX)
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(TokioIo::new(client), answer);
+    match tokio::time::timeout(CONNECTION_TIME_MAX, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => log::debug!("metrics: {peer}: {error}"),
+        Err(_) => log::debug!("metrics: {peer}: closed after {} s", CONNECTION_TIME_MAX.as_secs()),
+    }
+}
+
+/// What there is to be asked for.
+struct Pages {
+    daemon: Arc<Daemon>,
+    is_ready: Arc<AtomicBool>,
+    /// The figures as they were last read.
+    kept: RefCell<Option<(Instant, Bytes)>>,
+}
+
+impl Pages {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return response;
+        }
+        match request.uri().path() {
+            "/metrics" => {
+                let mut response = Response::new(Full::new(self.metrics()));
+                let format = HeaderValue::from_static(METRICS_CONTENT_TYPE);
+                response.headers_mut().insert(CONTENT_TYPE, format);
+                response
+            }
+            "/healthz" => text(StatusCode::OK, "ok\n"),
+            "/readyz" if self.is_ready.load(Relaxed) => text(StatusCode::OK, "ready\n"),
+            "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
+            _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"),
+        }
+    }
+
+    fn metrics(&self) -> Bytes {
+        let mut kept = self.kept.borrow_mut();
+        if let Some((at, page)) = &*kept
+            && at.elapsed() < KEPT
+        {
+            return page.clone();
+        }
+        let process = ProcessCollector::for_self().collect();
+        let page = Bytes::from(metrics(&self.daemon, self.daemon.clock.now(), process));
+        *kept = Some((Instant::now(), page.clone()));
+        page
+    }
+}
+
+fn text(status: StatusCode, line: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(line.as_bytes())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,115 @@
+//! How many connections each address has, and the limit to it (`-o conns_per_address`).
+//!
+//! One client that opens connections without end, by mistake or on purpose, then keeps no other out. Addresses are
+//! counted as they are: all behind one translated address are one, and a host with many IPv6 addresses is many.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::base::clock::Seconds;
+use crate::base::rationed::Rationed;
+use crate::protocol::memcached::Address;
+
+type Counts = Mutex<HashMap<IpAddr, usize>>;
+
+/// A connection's share of its address, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    counts: Arc<Counts>,
+    ip: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock();
+        if let Some(count) = counts.get_mut(&self.ip) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.ip);
+            }
+        }
+    }
+}
+
+/// The address has as many connections as it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct TooMany;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct PerAddress {
+    /// 0 for none.
+    limit: usize,
+    counts: Arc<Counts>,
+    refusals: Rationed,
+}
+
+impl PerAddress {
+    /// At most `limit` connections for each; 0 for no limit.
+    pub fn new(limit: usize) -> PerAddress {
+        PerAddress { limit, counts: Arc::default(), refusals: Rationed::default() }
+    }
+
+    /// A place for one more connection of `peer`. Clients of a Unix socket need none, nor does anybody without a
+    /// limit.
+    pub fn enter(&self, peer: &Address) -> Result<Option<Box<Place>>, TooMany> {
+        let Address::Tcp(peer) = peer else { return Ok(None) };
+        if self.limit == 0 {
+            return Ok(None);
+        }
+        let ip = peer.ip();
+        let mut counts = self.counts.lock();
+        let count = counts.entry(ip).or_default();
+        if *count >= self.limit {
+            return Err(TooMany);
+        }
+        *count += 1;
+        Ok(Some(Box::new(Place { counts: self.counts.clone(), ip })))
+    }
+
+    /// Tells the log, now and then, that `peer` is refused for it.
+    pub fn tell(&self, peer: &Address, now: Seconds) {
+        self.refusals.tell(now, |untold| {
+            log::warn!(
+                "{peer} is turned away: its address has {} connections (-o conns_per_address); turned away before \
+                 without a line: {untold}",
+                self.limit,
+            );
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(text: &str) -> Address {
+        Address::Tcp(text.parse().unwrap())
+    }
+
+    #[test]
+    fn each_address_has_its_places_and_gets_them_back() {
+        let limited = PerAddress::new(2);
+        let (one, other) = (peer("10.0.0.1:5"), peer("[2001:db8::1]:5"));
+        let first = limited.enter(&one).unwrap();
+        let _second = limited.enter(&peer("10.0.0.1:6")).unwrap();
+        assert_eq!(limited.enter(&one).unwrap_err(), TooMany);
+        let _third = limited.enter(&other).unwrap();
+        assert!(limited.enter(&Address::Unknown).unwrap().is_none());
+        drop(first);
+        let again = limited.enter(&one).unwrap();
+        assert_eq!(limited.enter(&one).unwrap_err(), TooMany);
+        drop((again, _second, _third));
+        assert!(limited.counts.lock().is_empty());
+    }
+
+    #[test]
+    fn without_a_limit_nobody_is_counted() {
+        let unlimited = PerAddress::new(0);
+        assert!(unlimited.enter(&peer("10.0.0.1:5")).unwrap().is_none());
+        assert!(unlimited.counts.lock().is_empty());
+    }
+}
