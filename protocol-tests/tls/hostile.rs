@@ -46,9 +46,10 @@ fn plain_text_is_closed_counted_and_told_of() {
         let got = to_end(stream);
         assert!(!got.windows(3).any(|word| word == b"END"), "{got:?}");
     }
-    wait_until("all are counted", || plain.stat("ssl_handshake_errors") == 3);
     plain.expect("get k\r\n", "END\r\n");
+    // memcached counts those alone whose first bytes are there when it accepts.
     if Kind::under_test() == Kind::Larder {
+        wait_until("all are counted", || plain.stat("ssl_handshake_errors") == 3);
         server.wait_for_log("TLS: the client does not speak TLS, which this address expects");
     }
     server.client().expect("get k\r\n", "END\r\n");
