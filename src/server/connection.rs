@@ -8,6 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 
 use mio::event::Event;
+use mio::{Registry, Token};
 
 use crate::base::clock::{Now, Seconds};
 use crate::protocol::memcached::{
@@ -17,19 +18,14 @@ use crate::protocol::output::Output;
 use crate::store::Arrived;
 
 use super::complaints::Complaints;
+use super::left::Left;
 use super::per_address::Place;
+use super::share::Share;
 use super::tls;
 use super::transport::{Newcomer, Transport};
 
 /// Bytes of a worker's read buffer: what one read takes at most.
 pub(super) const INPUT_BYTES: usize = 64 << 10;
-/// Bytes read in one turn, and bytes sent, before others get theirs, however fast the client is.
-const BYTES_PER_TURN: usize = 256 << 10;
-/// The same while all who have turns send or get large values, see [`Setting::turns_are_long`]: the largest value
-/// there is by default takes one write, and not four with others' turns between them, which cost a sixth more.
-const BYTES_PER_LONG_TURN: usize = (1 << 20) + (64 << 10);
-/// A turn that moves so many bytes is not short.
-const SHORT_TURN_BYTES: usize = 64 << 10;
 /// What is missing of a value is read straight to its place if it is so much; less is copied with what is behind it.
 const DIRECT_BYTES_MIN: usize = 16 << 10;
 /// What a turn's share loses by a read that brought no data but, for all that is known, a whole record of TLS.
@@ -123,22 +119,21 @@ impl Sent {
     }
 }
 
-/// See the module.
+/// See the module. There may be very many, most of them idle: what few of them need is boxed.
 pub(super) struct Connection {
     transport: Transport,
     /// What lists and logs show of it.
     info: Arc<ConnectionInfo>,
     session: Session,
-    /// Bytes received; those before `unread_at` are consumed. At most [`INPUT_BYTES`].
-    unread: Vec<u8>,
-    unread_at: usize,
-    unsent: Option<Box<Output>>,
+    left: Option<Box<Left>>,
     /// An event said that there is something to read and no read has found the end of it yet.
     is_readable: bool,
     /// The client has ended its side: the end of input follows what is still to be read.
     is_read_closed: bool,
     /// The last write was not taken whole: nothing is read before the rest has gone.
     is_blocked: bool,
+    /// Events tell when the client takes more.
+    awaits_room: bool,
     /// Nothing has been received that tells whether the client speaks the language of this address.
     is_fresh: bool,
     /// Nothing more is read; the connection closes once its replies have gone.
@@ -161,29 +156,6 @@ pub(super) struct Connection {
     _place: Option<Box<Place>>,
     /// When its client last sent something.
     received_at: Seconds,
-    /// Bytes of `unread` and `unsent` that the worker has counted.
-    kept: (usize, usize),
-}
-
-/// What is left of a connection's share of a turn.
-struct Share {
-    commands_left: usize,
-    read_bytes_left: usize,
-    sent_bytes_left: usize,
-}
-
-impl Share {
-    fn new(setting: Setting) -> Share {
-        let bytes = if setting.turns_are_long { BYTES_PER_LONG_TURN } else { BYTES_PER_TURN };
-        let commands_left = setting.daemon.settings.requests_per_event;
-        Share { commands_left, read_bytes_left: bytes, sent_bytes_left: bytes }
-    }
-
-    /// Whether the turn moves few bytes.
-    fn is_little(&self, setting: Setting) -> bool {
-        let Share { read_bytes_left, sent_bytes_left, .. } = Share::new(setting);
-        (read_bytes_left - self.read_bytes_left) + (sent_bytes_left - self.sent_bytes_left) < SHORT_TURN_BYTES
-    }
 }
 
 impl Connection {
@@ -195,12 +167,11 @@ impl Connection {
             info: Arc::new(info),
             transport,
             session: Session::new(),
-            unread: Vec::new(),
-            unread_at: 0,
-            unsent: None,
+            left: None,
             is_readable: false,
             is_read_closed: false,
             is_blocked: false,
+            awaits_room: false,
             is_fresh: true,
             is_closing: false,
             is_broken: false,
@@ -212,12 +183,22 @@ impl Connection {
             tag,
             _place: place,
             received_at: now,
-            kept: (0, 0),
         }
     }
 
-    pub fn transport_mut(&mut self) -> &mut Transport {
-        &mut self.transport
+    /// Asks for events. That the client takes more is of interest only once it did not, see [`Self::await_room`]:
+    /// asked for at once, the event would come at once and be of no use.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.transport.register(registry, token)
+    }
+
+    /// Asks for the event that the client takes more, if that is what it waits for now and did never before.
+    pub fn await_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        if !self.is_blocked || self.awaits_room {
+            return Ok(());
+        }
+        self.awaits_room = true;
+        self.transport.await_room(registry, token)
     }
 
     /// What lists and logs show of it.
@@ -276,9 +257,10 @@ impl Connection {
     /// One turn: reads what is there, lets the session answer, writes once at the end.
     pub fn turn(&mut self, buffers: &mut Buffers, setting: Setting) -> Fate {
         let (input, output) = buffers.both();
-        let begins_anew = self.unsent.is_none() && !self.session.expects_value();
-        if let Some(unsent) = self.unsent.take() {
-            output.restore(*unsent);
+        let unsent = self.left.as_mut().and_then(|left| left.unsent.take());
+        let begins_anew = unsent.is_none() && !self.session.expects_value();
+        if let Some(unsent) = unsent {
+            output.restore(unsent);
         }
         let mut share = Share::new(setting);
         let fate = match self.send_if_blocked(output, &mut share, setting) {
@@ -294,11 +276,12 @@ impl Connection {
         if fate == Fate::Close {
             output.clear();
         } else if output.pending() > 0 {
-            self.unsent = Some(Box::new(output.split_off()));
+            self.left.get_or_insert_default().unsent = Some(output.split_off());
         }
+        let has_unsent = self.left.as_ref().is_some_and(|left| left.unsent.is_some());
         self.count_kept(setting.counters);
         self.had_short_turn =
-            begins_anew && share.is_little(setting) && self.unsent.is_none() && !self.session.expects_value();
+            begins_anew && share.is_little(setting) && !has_unsent && !self.session.expects_value();
         if share.commands_left < setting.daemon.settings.requests_per_event {
             self.info.note_command(setting.now.seconds);
         }
@@ -314,15 +297,21 @@ impl Connection {
     /// Serves what was received in earlier turns, where it lies. `None` once more input is needed; the
     /// beginning of a command may be left.
     fn serve_unread(&mut self, output: &mut Output, share: &mut Share, setting: Setting) -> Option<Fate> {
-        let unread = std::mem::take(&mut self.unread);
-        let mut at = self.unread_at;
+        let (unread, mut at) = self.take_unread();
         let fate = self.serve(&unread, &mut at, output, share, setting);
-        self.unread = unread;
-        self.unread_at = at;
-        if at == self.unread.len() {
-            (self.unread, self.unread_at) = (Vec::new(), 0);
+        if at < unread.len() {
+            let left = self.left.get_or_insert_default();
+            (left.unread, left.unread_at) = (unread, at);
         }
         fate
+    }
+
+    /// The bytes received in earlier turns, and how many of them are consumed.
+    fn take_unread(&mut self) -> (Vec<u8>, usize) {
+        match &mut self.left {
+            Some(left) => (std::mem::take(&mut left.unread), std::mem::take(&mut left.unread_at)),
+            None => (Vec::new(), 0),
+        }
     }
 
     /// Lets the session consume `input` from `at` on. `None` if it needs more; else the turn is over.
@@ -364,9 +353,10 @@ impl Connection {
         share: &mut Share,
         setting: Setting,
     ) -> Fate {
-        let mut filled = self.unread.len() - self.unread_at;
-        input[..filled].copy_from_slice(&self.unread[self.unread_at..]);
-        (self.unread, self.unread_at) = (Vec::new(), 0);
+        let (unread, unread_at) = self.take_unread();
+        let mut filled = unread.len() - unread_at;
+        input[..filled].copy_from_slice(&unread[unread_at..]);
+        drop(unread);
         let mut ended = None;
         while self.is_readable && !self.is_closing && ended.is_none() {
             if share.read_bytes_left == 0 {
@@ -389,7 +379,9 @@ impl Connection {
             input.copy_within(at..filled, 0);
             filled -= at;
         }
-        self.unread.extend_from_slice(&input[..filled]);
+        if filled > 0 {
+            self.left.get_or_insert_default().unread.extend_from_slice(&input[..filled]);
+        }
         ended.or_else(|| self.send(output, share, setting).fate()).unwrap_or(if self.is_closing {
             Fate::Close
         } else {
@@ -445,25 +437,29 @@ impl Connection {
 
     /// Brings the worker's count of bytes that its connections keep up to date.
     pub fn count_kept(&mut self, counters: &WorkerCounters) {
-        let unsent = self.unsent.as_ref().map_or(0, |output| output.own_bytes());
-        let kept = (self.unread.capacity(), unsent + self.transport.kept_bytes());
-        if kept != self.kept {
-            counters.unread_bytes.add((kept.0 as u64).wrapping_sub(self.kept.0 as u64));
-            counters.unsent_bytes.add((kept.1 as u64).wrapping_sub(self.kept.1 as u64));
-            self.kept = kept;
+        let sealed = self.transport.kept_bytes();
+        if self.left.is_none() && sealed == 0 {
+            return;
+        }
+        if !self.left.get_or_insert_default().count(sealed, counters) {
+            self.left = None;
         }
     }
 
     /// Bytes that it keeps because its client does not take its replies; what a large value's blocks hold is
     /// the store's.
     pub fn held_bytes(&self) -> usize {
-        if self.is_blocked { self.kept.0 + self.kept.1 } else { 0 }
+        match &self.left {
+            Some(left) if self.is_blocked => left.counted_bytes(),
+            _ => 0,
+        }
     }
 
     /// Takes what the connection keeps out of the worker's count, at its end.
     pub fn forget_kept(&mut self, counters: &WorkerCounters) {
-        (self.unread, self.unsent) = (Vec::new(), None);
-        self.count_kept(counters);
+        if let Some(left) = self.left.take() {
+            left.forget(counters);
+        }
     }
 
     /// Ends a turn with work left over. Few replies wait for the next turn, so that a long pipeline is

@@ -71,6 +71,21 @@ impl Wire {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faulty(Arc<Mutex<Wire>>);
 
+/// It has no events.
+impl mio::event::Source for Faulty {
+    fn register(&mut self, _: &mio::Registry, _: mio::Token, _: mio::Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn reregister(&mut self, _: &mio::Registry, _: mio::Token, _: mio::Interest) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn deregister(&mut self, _: &mio::Registry) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 impl Faulty {
     /// The first piece is filled, at most: a short read.
     pub fn read_vectored(&self, pieces: &mut [io::IoSliceMut<'_>]) -> io::Result<usize> {

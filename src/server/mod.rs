@@ -9,6 +9,7 @@ mod connection;
 #[cfg(test)]
 mod faulty;
 mod held;
+mod left;
 mod listener;
 pub mod logging;
 mod logins;
@@ -16,6 +17,7 @@ mod metrics;
 mod per_address;
 pub mod process;
 mod sandbox;
+mod share;
 mod tls;
 mod transport;
 mod udp;

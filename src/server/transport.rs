@@ -18,7 +18,7 @@ use super::tls::{Event, TlsConfig, TlsStream};
 
 /// The path of a Unix socket.
 pub(super) fn unix_address(address: io::Result<SocketAddr>) -> Address {
-    let path = address.ok().and_then(|address| Some(address.as_pathname()?.to_owned()));
+    let path = address.ok().and_then(|address| Some(address.as_pathname()?.into()));
     path.map_or(Address::Unknown, Address::Unix)
 }
 
@@ -65,17 +65,25 @@ impl Transport {
         }
     }
 
-    /// Asks for both kinds of readiness, once and for all: events are edge-triggered, so what is not
-    /// waited for costs nothing.
-    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        let source: &mut dyn Source = match self {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
             Transport::Tcp(stream) => stream,
             Transport::Unix(stream) => stream,
             Transport::Tls(stream) => &mut stream.socket,
             #[cfg(test)]
-            Transport::Faulty(_) => return Ok(()),
-        };
-        registry.register(source, token, Interest::READABLE | Interest::WRITABLE)
+            Transport::Faulty(stream) => stream,
+        }
+    }
+
+    /// Asks for the events that there is something to read.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(self.source(), token, Interest::READABLE)
+    }
+
+    /// Asks for those that there is room to write as well, from now on: events are edge-triggered, so what is not
+    /// waited for costs nothing. If there is room already, an event tells so.
+    pub fn await_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.reregister(self.source(), token, Interest::READABLE | Interest::WRITABLE)
     }
 
     /// Whether it goes over a network.

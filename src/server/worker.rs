@@ -96,7 +96,8 @@ pub(super) struct Worker {
     is_woken: Arc<AtomicBool>,
     /// More has come in than was adopted in one round.
     has_newcomers: bool,
-    connections: Slab<Connection>,
+    /// Boxed, so that a slab that grows does not copy them all.
+    connections: Slab<Box<Connection>>,
     udp: Vec<UdpEndpoint>,
     /// Shared with the handle: the length of `connections` and of the channel.
     connection_count: Arc<AtomicUsize>,
@@ -291,14 +292,14 @@ impl Worker {
             let Some(newcomer) = self.secured(newcomer) else { continue };
             let place = self.connections.vacant_entry();
             let token = Token(place.key());
-            let connection = place.insert(Connection::new(newcomer, self.number, self.now.seconds));
+            let connection = place.insert(Box::new(Connection::new(newcomer, self.number, self.now.seconds)));
             if connection.is_handshaking() {
                 self.handshakes.push_back((token, self.now.seconds));
             }
             self.daemon.note_connected(connection.info());
             self.daemon.counters(self.number, connection.tag).count_connected();
             log::debug!("worker {} takes {}", self.number, connection.info().address);
-            if let Err(error) = connection.transport_mut().register(self.poll.registry(), token) {
+            if let Err(error) = connection.register(self.poll.registry(), token) {
                 log::warn!("cannot watch a connection: {error}");
                 self.close(token, CloseReason::Error);
             }
@@ -388,7 +389,7 @@ impl Worker {
     fn tell_watchers(&mut self) {
         for at in (0..self.watching.len()).rev() {
             let token = self.watching[at];
-            if self.connections.get(token.0).is_some_and(Connection::has_lines) {
+            if self.connections.get(token.0).is_some_and(|connection| connection.has_lines()) {
                 self.turn(token);
             }
         }
@@ -464,7 +465,11 @@ impl Worker {
         let complaints = &self.complaints;
         let setting = Setting { daemon: &self.daemon, counters, now: self.now, turns_are_long, complaints };
         let held_before = connection.held_bytes();
-        let fate = connection.turn(&mut self.buffers, setting);
+        let mut fate = connection.turn(&mut self.buffers, setting);
+        if let Err(error) = connection.await_room(self.poll.registry(), token) {
+            log::warn!("cannot watch a connection: {error}");
+            fate = Fate::Close;
+        }
         self.turns_since_short =
             if connection.had_short_turn { 0 } else { self.turns_since_short.saturating_add(1) };
         self.held.change(held_before, connection.held_bytes());

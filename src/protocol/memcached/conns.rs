@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
@@ -35,7 +35,7 @@ pub enum Address {
     /// UDP over IPv4 or IPv6.
     Udp(SocketAddr),
     /// A Unix socket.
-    Unix(PathBuf),
+    Unix(Box<Path>),
     /// The client's end of a Unix socket, or one that the system does not tell.
     Unknown,
 }
@@ -97,7 +97,7 @@ pub struct ConnectionInfo {
     /// That of the socket where the client came in.
     pub tag: Tag,
     /// The number of the worker that serves it; `None` for the others.
-    pub worker: Option<u32>,
+    pub worker: Option<u16>,
     /// What the client's certificate says, once it has shown a good one.
     pub certificate: OnceLock<Box<CertificateNames>>,
     state: AtomicU8,
@@ -132,7 +132,7 @@ impl ConnectionInfo {
 
     /// The same, served by the worker with this number.
     pub fn of_worker(self, number: usize) -> ConnectionInfo {
-        ConnectionInfo { worker: u32::try_from(number).ok(), ..self }
+        ConnectionInfo { worker: u16::try_from(number).ok(), ..self }
     }
 
     /// Writes down what it waits for now.
