@@ -40,6 +40,13 @@ memory-limit = 100\\nextended = hashpower=20,no_lru_crawler\\nlisten = ::1\\npor
 -I 2m -f 1.5 -n 72 -R 10 -c 5 -b 1024 -t 2 -M -C -vv\\n-s /tmp/x -a 0700\\n-B ascii -F -X -A -P /x\\n
 -I 33m\\nbogus\\n= 5\\n-Z\\n"""
 
+USERS = """app nopass read,write prefix=app: prefix=a%20b\\n# comment\\n\\nops certificate all\\nno nopass none\\n
+  a nopass read\\na nopass all|a nopass rite|a nopass read prefix=|a certificate read,|a nopass admin,none x|b
+a $argon2id$v=19$m=7168,t=5,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b7dWRWJTmaaJObG read,write
+a $argon2id$v=19$m=9999999,t=99,p=9$c29tZXNhbHQ$RdescudvJCsgt3ub+b7dWRWJTmaaJObG all
+a $argon2i$v=19$m=65536,t=2,p=1$c29tZXNhbHQ$RdescudvJCsgt3ub+b7dWRWJTmaaJObG all|a $argon2id$ read
+user:password\\n|a:b\\nb:c:d\\n|a:\\n:b\\n|a:b\\r\\n|a:1\\nb:2\\nc:3\\nd:4\\ne:5\\nf:6\\ng:7\\nh:8\\ni:9\\n|:|x"""
+
 
 def main():
     folder = pathlib.Path(sys.argv[1])
@@ -61,6 +68,7 @@ def main():
     write("classic", split(CLASSIC))
     write("meta", split(META))
     write("config", [line.replace("\\n", "\n").encode() for line in CONFIG.split("\n")])
+    write("users", [line.replace(b"\\n", b"\n").replace(b"\\r", b"\r") for line in split(USERS)])
     ways = [b"\x81\x01", b"\x80\x90", b"\x00\x01", b"\xff\xf0", b"\x1c\x83"]
     write("session", [ways[n % len(ways)] + seed for n, seed in enumerate(sessions * 2)])
     write("datagram", [b"\x01\x12\x34\x00\x00\x00\x01\x00\x00" + seed for seed in sessions])

@@ -6,6 +6,9 @@
 mod delays;
 mod error;
 mod file;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 mod hashing;
 mod password_file;

@@ -40,6 +40,11 @@ fn inputs_of_config_files_hold() {
     replay("config", crate::config::fuzzing::check_file);
 }
 
+#[test]
+fn inputs_of_files_of_users_hold() {
+    replay("users", crate::auth::fuzzing::check_users);
+}
+
 /// What fuzzing found, or would have.
 #[test]
 fn prefixes_of_binary_keys_forge_no_lines() {
