@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::base::clock::Seconds;
+use crate::base::network::network;
 use crate::base::rationed::Rationed;
 
 /// Failures that are answered at once: people and programs err.
@@ -47,14 +48,6 @@ impl Delays {
     /// Whether the log is to be told of a failure, and of how many it was not told before.
     pub fn tell(&self, now: Seconds) -> Option<u64> {
         self.told.next(now)
-    }
-}
-
-/// Of IPv6 whoever has one address has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() >> 64 << 64).into()),
-        v4 => v4,
     }
 }
 

@@ -275,7 +275,8 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .help("without effect in memcached as well")
         .row("inline_ascii_response", |_| "no".to_owned()),
     real("drop_privileges", Effect::Toggle(|s, on| s.drop_privileges = on))
-        .help("leave to the process only the system calls that serving takes"),
+        .help("leave to the process only the system calls that serving takes")
+        .row("drop_privileges", |s| yes_no(s.drop_privileges)),
     accepted("relaxed_privileges", Effect::Switch(|_| ())).help("for memcached's own test suite"),
     accepted("resp_obj_mem_limit", Effect::OptionalValue(|_, _| Ok(())))
         .value("MEGABYTES", "")

@@ -521,7 +521,9 @@ client_flags_size 4";
         assert_eq!(MEMCACHED.lines().count(), 66);
         let rows: Vec<String> =
             settings.rows().iter().map(|(name, value)| format!("{name} {value}")).collect();
-        assert_eq!(rows.join("\n"), MEMCACHED.replace("inter NULL", "inter 127.0.0.1") + OWN);
+        let built_with_all = "inline_ascii_response no\ndrop_privileges no";
+        let memcacheds = MEMCACHED.replace("inter NULL", "inter 127.0.0.1");
+        assert_eq!(rows.join("\n"), memcacheds.replace("inline_ascii_response no", built_with_all) + OWN);
     }
 
     #[test]

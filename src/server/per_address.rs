@@ -1,7 +1,8 @@
 //! How many connections each address has, and the limit to it (`-o conns_per_address`).
 //!
 //! One client that opens connections without end, by mistake or on purpose, then keeps no other out. Addresses are
-//! counted as they are: all behind one translated address are one, and a host with many IPv6 addresses is many.
+//! IPv4 addresses or /64 networks of IPv6, of which whoever has one address has all; all behind one translated address
+//! are one.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::base::clock::Seconds;
+use crate::base::network::network;
 use crate::base::rationed::Rationed;
 use crate::protocol::memcached::Address;
 
@@ -60,7 +62,7 @@ impl PerAddress {
         if self.limit == 0 {
             return Ok(None);
         }
-        let ip = peer.ip();
+        let ip = network(peer.ip());
         let mut counts = self.counts.lock();
         let count = counts.entry(ip).or_default();
         if *count >= self.limit {
@@ -98,11 +100,13 @@ mod tests {
         let _second = limited.enter(&peer("10.0.0.1:6")).unwrap();
         assert_eq!(limited.enter(&one).unwrap_err(), TooMany);
         let _third = limited.enter(&other).unwrap();
+        let _neighbour = limited.enter(&peer("[2001:db8::2]:5")).unwrap();
+        assert_eq!(limited.enter(&peer("[2001:db8::3]:5")).unwrap_err(), TooMany);
         assert!(limited.enter(&Address::Unknown).unwrap().is_none());
         drop(first);
         let again = limited.enter(&one).unwrap();
         assert_eq!(limited.enter(&one).unwrap_err(), TooMany);
-        drop((again, _second, _third));
+        drop((again, _second, _third, _neighbour));
         assert!(limited.counts.lock().is_empty());
     }
 
