@@ -3,10 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
-use std::sync::atomic::{
-    AtomicBool,
-    Ordering::{Relaxed, SeqCst},
-};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use mio::event::Source;
@@ -186,21 +183,21 @@ impl Listener {
     }
 
     fn is_below_limit(&self) -> bool {
-        (self.daemon.connections.current.load(SeqCst) as usize) < self.daemon.settings.max_connections
+        (self.daemon.connections.open.taken() as usize) < self.daemon.settings.max_connections
     }
 
     fn pause(&mut self, pause: Pause) {
         self.pause = Some(pause);
         self.paused_at = Instant::now();
         self.daemon.connections.listen_disabled.fetch_add(1, Relaxed);
-        self.daemon.connections.is_accepting_stopped.store(true, SeqCst);
+        self.daemon.connections.open.wait();
     }
 
     fn resume(&mut self) {
         if self.pause.take().is_some() {
             let paused = self.paused_at.elapsed().as_micros() as u64;
             self.daemon.connections.listen_disabled_us.fetch_add(paused, Relaxed);
-            self.daemon.connections.is_accepting_stopped.store(false, SeqCst);
+            self.daemon.connections.open.wait_no_more();
         }
     }
 
@@ -260,7 +257,7 @@ impl Listener {
                 return;
             }
         }
-        connections.current.fetch_add(1, SeqCst);
+        connections.open.take();
         connections.total.fetch_add(1, Relaxed);
         let Some(worker) = self.workers.iter().min_by_key(|worker| worker.connections()) else { return };
         if let Err(error) = worker.take(newcomer) {

@@ -18,6 +18,7 @@ use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
 use crate::base::clock::{Now, Seconds};
+use crate::base::handover::Bell;
 use crate::config::Security;
 use crate::protocol::memcached::{CloseReason, Daemon};
 
@@ -58,8 +59,7 @@ const FIRST_UDP: usize = usize::MAX / 2;
 pub(super) struct WorkerHandle {
     incoming: Sender<Newcomer>,
     waker: Waker,
-    /// The worker has been woken and has not looked at `incoming` since.
-    is_woken: Arc<AtomicBool>,
+    bell: Arc<Bell>,
     connections: Arc<AtomicUsize>,
 }
 
@@ -74,11 +74,8 @@ impl WorkerHandle {
         self.connections.fetch_add(1, Ordering::Relaxed);
         // The channel closes only when the worker has stopped, and then nobody wants the connection.
         let _ = self.incoming.send(newcomer);
-        if self.is_woken.swap(true, Ordering::AcqRel) {
-            // It will find this one, too: a crowd costs no wake-up for each.
-            return Ok(());
-        }
-        self.waker.wake().inspect_err(|_| self.is_woken.store(false, Ordering::Release))
+        // A crowd costs no wake-up for each. If waking fails the next is to try again.
+        if self.bell.ring() { self.waker.wake().inspect_err(|_| _ = self.bell.answer()) } else { Ok(()) }
     }
 
     /// Makes the worker look whether it is to stop.
@@ -93,7 +90,7 @@ pub(super) struct Worker {
     poll: Poll,
     incoming: Receiver<Newcomer>,
     /// Shared with the handle.
-    is_woken: Arc<AtomicBool>,
+    bell: Arc<Bell>,
     /// More has come in than was adopted in one round.
     has_newcomers: bool,
     /// Boxed, so that a slab that grows does not copy them all.
@@ -153,13 +150,9 @@ impl Worker {
         let waker = Waker::new(poll.registry(), WAKER)?;
         let (sender, incoming) = unbounded();
         let connections = Arc::new(AtomicUsize::new(0));
-        let is_woken = Arc::new(AtomicBool::new(false));
-        let handle = WorkerHandle {
-            incoming: sender,
-            waker,
-            is_woken: is_woken.clone(),
-            connections: connections.clone(),
-        };
+        let bell = Arc::new(Bell::default());
+        let handle =
+            WorkerHandle { incoming: sender, waker, bell: bell.clone(), connections: connections.clone() };
         let now = daemon.clock.now();
         let endpoint = |(socket, tag): (_, Option<String>)| {
             UdpEndpoint::new(socket, daemon.tags.number_of(tag.as_deref()), now.seconds)
@@ -173,7 +166,7 @@ impl Worker {
             number,
             poll,
             incoming,
-            is_woken,
+            bell,
             has_newcomers: false,
             connections: Slab::new(),
             udp,
@@ -225,7 +218,7 @@ impl Worker {
             for event in &events {
                 if event.token() == WAKER {
                     // From here on the listener wakes it again.
-                    self.has_newcomers |= self.is_woken.swap(false, Ordering::AcqRel);
+                    self.has_newcomers |= self.bell.answer();
                     self.has_verdicts = true;
                 } else {
                     self.note(event);
@@ -527,9 +520,7 @@ impl Worker {
     /// A connection that the listener has handed over is gone.
     fn count_gone(&self) {
         self.connection_count.fetch_sub(1, Ordering::Relaxed);
-        // In one order with the listener, which first says that it stops and then looks for a free place.
-        self.daemon.connections.current.fetch_sub(1, Ordering::SeqCst);
-        if self.daemon.connections.is_accepting_stopped.load(Ordering::SeqCst)
+        if self.daemon.connections.open.give_up()
             && let Err(error) = self.listener.wake()
         {
             log::warn!("cannot wake the listener: {error}");

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use crate::auth::Guard;
 use crate::base::clock::{Clock, Now};
+use crate::base::handover::Places;
 use crate::config::Settings;
 use crate::counters;
 use crate::store::{Automove, CrawlReport, EventListener, Evicted, LruMode, Store, StoreStats};
@@ -102,8 +103,9 @@ impl WorkerCounters {
 /// Counts of connections; listener and workers write them.
 #[derive(Debug, Default)]
 pub struct ConnectionCounters {
-    /// Connections that are open, those on their way to a worker included.
-    pub current: AtomicU64,
+    /// Connections that are open, those on their way to a worker included. Awaited is a place while accepting is
+    /// stopped.
+    pub open: Places,
     /// Connections ever accepted.
     pub total: AtomicU64,
     /// Connections refused because of a limit.
@@ -114,8 +116,6 @@ pub struct ConnectionCounters {
     pub listen_disabled: AtomicU64,
     /// How long in all, in microseconds.
     pub listen_disabled_us: AtomicU64,
-    /// Whether accepting is stopped now.
-    pub is_accepting_stopped: AtomicBool,
 }
 
 /// What had been counted when `stats reset` was last given.

@@ -106,7 +106,7 @@ fn general(turn: &mut Turn) {
     let lines_told = daemon.watch.figures();
     let lines_told = std::array::from_fn(|at| lines_told[at] - baseline.watch[at]);
     drop(baseline);
-    let current = connections.current.load(Relaxed);
+    let current = connections.open.taken();
     let mut lines = Lines(turn.output);
     process(&mut lines, turn.now.seconds, turn.now.unix);
     lines.add("max_connections", daemon.settings.max_connections);
@@ -133,7 +133,7 @@ fn general(turn: &mut Turn) {
         ("bytes_read", workers.bytes_read),
         ("bytes_written", workers.bytes_written),
         ("limit_maxbytes", daemon.store.memory_limit_bytes() as u64),
-        ("accepting_conns", yes_no(!connections.is_accepting_stopped.load(Relaxed))),
+        ("accepting_conns", yes_no(!connections.open.is_awaited())),
         ("listen_disabled_num", listen_disabled),
         ("time_in_listen_disabled_us", connections.listen_disabled_us.load(Relaxed)),
         ("threads", daemon.settings.threads as u64),
