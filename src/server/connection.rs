@@ -55,6 +55,8 @@ impl Buffers {
 pub(super) struct Setting<'a> {
     pub daemon: &'a Daemon,
     pub counters: &'a WorkerCounters,
+    /// The number of the worker.
+    pub worker: usize,
     pub now: Now,
     /// Nobody whose requests are over soon has had a turn lately, so that nobody waits for long turns to end but
     /// those who have them.
@@ -327,6 +329,7 @@ impl Connection {
             let Setting { daemon, counters, now, .. } = setting;
             let commands_left = share.commands_left;
             let mut turn = Turn::new(daemon, counters, now, commands_left, self.info.fd, output);
+            turn.of_worker(setting.worker);
             let served = self.session.serve(&input[*at..], &mut turn);
             share.commands_left = turn.commands_left;
             *at += served.consumed;

@@ -176,6 +176,7 @@ impl UdpEndpoint {
             }
             share.steps -= 1;
             let mut turn = Turn::new(daemon, counters, now, 1, self.info.fd, output);
+            turn.of_worker(setting.worker);
             dialogue.message = dialogue.exchange.go_on(datagram, &mut turn);
         }
     }

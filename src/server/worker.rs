@@ -428,8 +428,9 @@ impl Worker {
         let Some(endpoint) = self.udp.get_mut(number) else { return };
         let counters = self.daemon.counters(self.number, endpoint.info().tag);
         let complaints = &self.complaints;
+        let (worker, now) = (self.number, self.now);
         let setting =
-            Setting { daemon: &self.daemon, counters, now: self.now, turns_are_long: false, complaints };
+            Setting { daemon: &self.daemon, counters, worker, now, turns_are_long: false, complaints };
         self.turns_since_short = 0;
         endpoint.is_in_ready_list = endpoint.turn(&mut self.buffers, setting) == Fate::Again;
         if endpoint.is_in_ready_list {
@@ -456,7 +457,8 @@ impl Worker {
         let counters = self.daemon.counters(self.number, connection.tag);
         let turns_are_long = self.turns_since_short >= TURNS_BEFORE_LONG_ONES;
         let complaints = &self.complaints;
-        let setting = Setting { daemon: &self.daemon, counters, now: self.now, turns_are_long, complaints };
+        let (worker, now) = (self.number, self.now);
+        let setting = Setting { daemon: &self.daemon, counters, worker, now, turns_are_long, complaints };
         let held_before = connection.held_bytes();
         let mut fate = connection.turn(&mut self.buffers, setting);
         if let Err(error) = connection.await_room(self.poll.registry(), token) {

@@ -15,6 +15,7 @@ mod execute;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hotkeys;
 mod job;
 mod login;
 mod meta;
