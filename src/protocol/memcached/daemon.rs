@@ -318,6 +318,14 @@ impl Daemon {
         sums
     }
 
+    /// The sums over all tags, by worker.
+    pub(super) fn figures_by_worker(&self) -> Vec<WorkerFigures> {
+        let of_worker = |counters: &[CachePadded<WorkerCounters>]| {
+            sum(&counters.iter().map(|counters| counters.read()).collect::<Vec<_>>())
+        };
+        self.counters.chunks(self.tags.count()).map(of_worker).collect()
+    }
+
     /// The sum over all workers and tags.
     pub(super) fn worker_figures(&self) -> WorkerFigures {
         sum(&self.figures_by_tag())
