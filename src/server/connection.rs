@@ -55,8 +55,6 @@ impl Buffers {
 pub(super) struct Setting<'a> {
     pub daemon: &'a Daemon,
     pub counters: &'a WorkerCounters,
-    /// The number of the worker.
-    pub worker: usize,
     pub now: Now,
     /// Nobody whose requests are over soon has had a turn lately, so that nobody waits for long turns to end but
     /// those who have them.
@@ -126,6 +124,8 @@ pub(super) struct Connection {
     transport: Transport,
     /// What lists and logs show of it.
     info: Arc<ConnectionInfo>,
+    /// The number of its worker.
+    worker: u16,
     session: Session,
     left: Option<Box<Left>>,
     /// An event said that there is something to read and no read has found the end of it yet.
@@ -167,6 +167,7 @@ impl Connection {
         let (transport, info) = newcomer.welcome(worker, now);
         Connection {
             info: Arc::new(info),
+            worker: worker as u16,
             transport,
             session: Session::new(),
             left: None,
@@ -329,7 +330,7 @@ impl Connection {
             let Setting { daemon, counters, now, .. } = setting;
             let commands_left = share.commands_left;
             let mut turn = Turn::new(daemon, counters, now, commands_left, self.info.fd, output);
-            turn.of_worker(setting.worker);
+            turn.of_worker(self.worker);
             let served = self.session.serve(&input[*at..], &mut turn);
             share.commands_left = turn.commands_left;
             *at += served.consumed;

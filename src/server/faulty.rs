@@ -167,7 +167,6 @@ impl Bench {
         let setting = Setting {
             daemon: &self.daemon,
             counters,
-            worker: 0,
             now: self.now,
             turns_are_long: false,
             complaints: &complaints,

@@ -155,7 +155,7 @@ impl Worker {
             WorkerHandle { incoming: sender, waker, bell: bell.clone(), connections: connections.clone() };
         let now = daemon.clock.now();
         let endpoint = |(socket, tag): (_, Option<String>)| {
-            UdpEndpoint::new(socket, daemon.tags.number_of(tag.as_deref()), now.seconds)
+            UdpEndpoint::new(socket, daemon.tags.number_of(tag.as_deref()), number, now.seconds)
         };
         let mut udp: Vec<_> = udp.into_iter().map(endpoint).collect();
         for (number, endpoint) in udp.iter_mut().enumerate() {
@@ -428,9 +428,8 @@ impl Worker {
         let Some(endpoint) = self.udp.get_mut(number) else { return };
         let counters = self.daemon.counters(self.number, endpoint.info().tag);
         let complaints = &self.complaints;
-        let (worker, now) = (self.number, self.now);
         let setting =
-            Setting { daemon: &self.daemon, counters, worker, now, turns_are_long: false, complaints };
+            Setting { daemon: &self.daemon, counters, now: self.now, turns_are_long: false, complaints };
         self.turns_since_short = 0;
         endpoint.is_in_ready_list = endpoint.turn(&mut self.buffers, setting) == Fate::Again;
         if endpoint.is_in_ready_list {
@@ -457,8 +456,7 @@ impl Worker {
         let counters = self.daemon.counters(self.number, connection.tag);
         let turns_are_long = self.turns_since_short >= TURNS_BEFORE_LONG_ONES;
         let complaints = &self.complaints;
-        let (worker, now) = (self.number, self.now);
-        let setting = Setting { daemon: &self.daemon, counters, worker, now, turns_are_long, complaints };
+        let setting = Setting { daemon: &self.daemon, counters, now: self.now, turns_are_long, complaints };
         let held_before = connection.held_bytes();
         let mut fate = connection.turn(&mut self.buffers, setting);
         if let Err(error) = connection.await_room(self.poll.registry(), token) {

@@ -33,7 +33,7 @@ pub(super) const SAMPLED: u32 = 1 << 28;
 /// Turns of a worker that are counted in each second: enough to tell who is hot where there is little to do.
 const EXACT_TURNS: u32 = 64;
 /// Of those that come later in the same second one in so many is.
-const INTERVAL: u32 = 64;
+const INTERVAL: u32 = 128;
 /// Seconds in which counts lose half of their weight.
 pub(super) const HALF_LIFE: u32 = 10;
 /// Keys of each kind that are listed if nobody says how many, and at most.
@@ -200,9 +200,9 @@ impl Sample<'_> {
 impl Turn<'_> {
     /// Tells whose turn this is: it may be in the sample of that worker.
     #[inline]
-    pub fn of_worker(&mut self, worker: usize) {
+    pub fn of_worker(&mut self, worker: u16) {
         let hot_keys = &self.daemon.hot_keys;
-        let Some(of) = hot_keys.workers.get(worker) else { return };
+        let Some(of) = hot_keys.workers.get(usize::from(worker)) else { return };
         let weight = of.weight(self.now.seconds);
         if weight > 0 {
             self.sample = Some(Sample { of, hasher: &hot_keys.hasher, weight });
