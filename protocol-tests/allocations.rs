@@ -65,6 +65,7 @@ impl Served {
             let counters = self.daemon.counters(0, Tag::default());
             let commands = self.daemon.settings.requests_per_event;
             let mut turn = Turn::new(&self.daemon, counters, NOW, commands, 1, &mut self.output);
+            turn.of_worker(0);
             let served = self.session.serve(&input[consumed..], &mut turn);
             consumed += served.consumed;
             while self.output.pending() > 0 {

@@ -22,6 +22,15 @@ const MEMCACHED_ONLY: &[(&str, &str)] = &[
 
 /// Tests that memcached fails in every release, and why larder differs.
 const LARDER_ONLY: &[(&str, &str)] = &[
+    ("hotkeys::reads_and_writes_are_counted_by_requests_and_by_bytes", NO_HOT_KEYS),
+    ("hotkeys::a_value_in_pieces_is_counted_once_and_one_that_is_refused_counts", NO_HOT_KEYS),
+    ("hotkeys::what_was_hot_cools", NO_HOT_KEYS),
+    ("hotkeys::keys_are_one_word_whatever_is_in_them", NO_HOT_KEYS),
+    ("hotkeys::as_many_are_listed_as_are_asked_for", NO_HOT_KEYS),
+    ("hotkeys::a_reset_forgets_the_keys", NO_HOT_KEYS),
+    ("hotkeys::who_may_not_list_keys_may_not_know_the_hot_ones", NO_HOT_KEYS),
+    ("hotkeys::datagrams_count_as_well", NO_HOT_KEYS),
+    ("hotkeys::a_sample_of_a_crowd_tells_who_is_hot", NO_HOT_KEYS),
     ("tls::a_session_goes_on_where_it_began_and_nowhere_else", NO_COUNT_OF_HANDSHAKES),
     ("tls::the_name_in_a_clients_certificate_is_known", "memcached does not show it"),
     ("tls::hostile::a_handshake_that_stands_still_hinders_nobody_and_is_closed", "memcached waits for it"),
@@ -350,6 +359,7 @@ const DEBUG_BUILD: &str = "memcached has these commands in its debug build";
 const NO_USERS: &str = "memcached has neither rights nor hashes, and does not warn of addresses";
 const NO_LIMIT: &str = "memcached has no such limit";
 const NO_TAGS: &str = "memcached counts by tag in its proxy alone";
+const NO_HOT_KEYS: &str = "memcached does not count by key";
 const NO_SHARE: &str = "memcached counts the commands of a turn alone";
 const NO_E: &str = "the flag E is newer";
 const ONE_ANSWER: &str = "md has one answer to all wrong flags, as ma has";

@@ -29,6 +29,7 @@ mod deletion;
 mod error_lines;
 mod expiry;
 mod flush;
+mod hotkeys;
 mod large_values;
 mod lines;
 mod meta_get;

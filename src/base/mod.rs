@@ -7,6 +7,7 @@ pub mod clock;
 pub mod counters;
 pub mod handover;
 pub mod hash;
+pub mod heavy_hitters;
 pub mod network;
 pub mod rationed;
 pub mod sys;

@@ -11,6 +11,8 @@ use super::values::{INT_MAX, above, expected, number, ratio, scaled, set, slab_s
 
 /// Seconds, microseconds and counts that memcached keeps in 32 bits.
 const U32_MAX: u64 = u32::MAX as u64;
+/// Each key that is ever among the hottest is a time series of its own where metrics are collected.
+const METRICS_HOT_KEYS_MAX: u64 = 50;
 
 const fn real(name: &'static str, effect: Effect) -> OptionSpec {
     OptionSpec::new(name, Group::Extended, Support::Real, effect)
@@ -389,4 +391,13 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     .value("COUNT", "0")
     .help("most clients of one address connected at the same time, over TCP; 0 for no limit of its own")
     .row("conns_per_address", |s| s.connections_per_address.to_string()),
+    real("hotkeys", Effect::Toggle(|s, on| s.hotkeys = on))
+        .on_by_default()
+        .help("count which keys are asked for and stored most, for stats hotkeys"),
+    real(
+        "metrics_hot_keys",
+        Effect::Value(|s, v| set(&mut s.metrics_hot_keys, number(v, "keys", 0..=METRICS_HOT_KEYS_MAX))),
+    )
+    .value("COUNT", "0")
+    .help("hottest keys of each kind that --metrics-listen shows to whoever asks; 0 for none"),
 ];

@@ -329,7 +329,7 @@ static FIRST_HALF: &[OptionSpec] = &[
     )
     .value("ADDRESS", "")
     .sample("127.0.0.1:9150")
-    .help("serve metrics for Prometheus over HTTP at HOST:PORT: /metrics, /healthz and /readyz"),
+    .help("serve a page and metrics for Prometheus over HTTP at HOST:PORT: /, /metrics, /healthz and /readyz"),
     OptionSpec::new(
         "disable-evictions",
         Group::Memory,

@@ -143,6 +143,10 @@ pub struct Settings {
     pub max_connections_fast: bool,
     /// Clients of one address connected at the same time, at most; 0 for no limit.
     pub connections_per_address: usize,
+    /// Count which keys are hot.
+    pub hotkeys: bool,
+    /// Hottest keys of each kind that the metrics listener shows; 0 for none.
+    pub metrics_hot_keys: usize,
     /// Take from the process the system calls that serving does not need.
     pub drop_privileges: bool,
     /// Keep all memory out of swap.
@@ -285,6 +289,8 @@ impl Settings {
             max_connections: 1024,
             max_connections_fast: true,
             connections_per_address: 0,
+            hotkeys: true,
+            metrics_hot_keys: 0,
             drop_privileges: false,
             lock_memory: false,
             verbosity: 0,

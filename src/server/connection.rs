@@ -124,6 +124,8 @@ pub(super) struct Connection {
     transport: Transport,
     /// What lists and logs show of it.
     info: Arc<ConnectionInfo>,
+    /// The number of its worker.
+    worker: u16,
     session: Session,
     left: Option<Box<Left>>,
     /// An event said that there is something to read and no read has found the end of it yet.
@@ -165,6 +167,7 @@ impl Connection {
         let (transport, info) = newcomer.welcome(worker, now);
         Connection {
             info: Arc::new(info),
+            worker: worker as u16,
             transport,
             session: Session::new(),
             left: None,
@@ -327,6 +330,7 @@ impl Connection {
             let Setting { daemon, counters, now, .. } = setting;
             let commands_left = share.commands_left;
             let mut turn = Turn::new(daemon, counters, now, commands_left, self.info.fd, output);
+            turn.of_worker(self.worker);
             let served = self.session.serve(&input[*at..], &mut turn);
             share.commands_left = turn.commands_left;
             *at += served.consumed;

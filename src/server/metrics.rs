@@ -1,4 +1,4 @@
-//! The listener of `--metrics-listen`: HTTP for those who watch the daemon, on a thread of its own.
+//! The listener of `--metrics-listen`: HTTP for those who watch the daemon, programs and people, on a thread of its own.
 //!
 //! It shares no thread with the workers and takes the locks of `stats`, a partition's for a moment each; what it
 //! answers is kept for [`KEPT`], so a storm of scrapes costs no more than a few of them.
@@ -15,7 +15,10 @@ use std::time::{Duration, Instant};
 
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -25,7 +28,10 @@ use prometheus::process_collector::ProcessCollector;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::LocalSet;
 
-use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, metrics};
+use crate::base::clock::Now;
+use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, figures, metrics};
+
+use super::page;
 
 /// Clients at a time; more wait to be accepted.
 const CLIENTS_MAX: usize = 16;
@@ -62,7 +68,7 @@ impl MetricsServer {
         let thread = thread::Builder::new().name("metrics".to_owned()).spawn(move || {
             let local = LocalSet::new();
             runtime.block_on(local.run_until(async move {
-                let pages = Rc::new(Pages { daemon, is_ready: ready, kept: RefCell::new(None) });
+                let pages = Rc::new(Pages::new(daemon, ready));
                 for socket in sockets {
                     match tokio::net::TcpListener::from_std(socket) {
                         Ok(socket) => drop(tokio::task::spawn_local(accept(socket, pages.clone()))),
@@ -130,11 +136,42 @@ async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>
 struct Pages {
     daemon: Arc<Daemon>,
     is_ready: Arc<AtomicBool>,
-    /// The figures as they were last read.
-    kept: RefCell<Option<(Instant, Bytes)>>,
+    metrics: Kept,
+    figures: Kept,
+    /// When the listener began.
+    since: Instant,
+    /// What the browser lets the page do.
+    policy: HeaderValue,
+}
+
+/// Figures as they were last read.
+#[derive(Default)]
+struct Kept(RefCell<Option<(Instant, Bytes)>>);
+
+impl Kept {
+    /// Gives them again, or reads them anew if that was too long ago.
+    fn or_read(&self, read: impl FnOnce() -> String) -> Bytes {
+        let mut kept = self.0.borrow_mut();
+        match &*kept {
+            Some((at, text)) if at.elapsed() < KEPT => text.clone(),
+            _ => {
+                let text = Bytes::from(read());
+                *kept = Some((Instant::now(), text.clone()));
+                text
+            }
+        }
+    }
 }
 
 impl Pages {
+    fn new(daemon: Arc<Daemon>, is_ready: Arc<AtomicBool>) -> Pages {
+        let policy = HeaderValue::try_from(page::policy());
+        // It is made of letters; without one the browser is to do nothing at all.
+        let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
+        let since = Instant::now();
+        Pages { daemon, is_ready, metrics: Kept::default(), figures: Kept::default(), since, policy }
+    }
+
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
@@ -142,38 +179,52 @@ impl Pages {
             return response;
         }
         match request.uri().path() {
-            "/metrics" => {
-                let mut response = Response::new(Full::new(self.metrics()));
-                let format = HeaderValue::from_static(METRICS_CONTENT_TYPE);
-                response.headers_mut().insert(CONTENT_TYPE, format);
+            "/" => {
+                let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", page::PAGE.into());
+                response.headers_mut().insert(CONTENT_SECURITY_POLICY, self.policy.clone());
                 response
             }
+            "/api/v1/figures.json" => {
+                let text = self
+                    .figures
+                    .or_read(|| figures(&self.daemon, self.now(), self.since.elapsed().as_millis() as u64));
+                answer(StatusCode::OK, "application/json", text)
+            }
+            "/metrics" => answer(StatusCode::OK, METRICS_CONTENT_TYPE, self.metrics()),
             "/healthz" => text(StatusCode::OK, "ok\n"),
             "/readyz" if self.is_ready.load(Relaxed) => text(StatusCode::OK, "ready\n"),
             "/readyz" => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
-            _ => text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "there are /, /api/v1/figures.json, /metrics, /healthz and /readyz\n",
+            ),
         }
     }
 
     fn metrics(&self) -> Bytes {
-        let mut kept = self.kept.borrow_mut();
-        if let Some((at, page)) = &*kept
-            && at.elapsed() < KEPT
-        {
-            return page.clone();
-        }
-        let process = ProcessCollector::for_self().collect();
-        let page = Bytes::from(metrics(&self.daemon, self.daemon.clock.now(), process));
-        *kept = Some((Instant::now(), page.clone()));
-        page
+        self.metrics.or_read(|| {
+            let process = ProcessCollector::for_self().collect();
+            metrics(&self.daemon, self.now(), process)
+        })
+    }
+
+    fn now(&self) -> Now {
+        self.daemon.clock.now()
     }
 }
 
 fn text(status: StatusCode, line: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(line.as_bytes())));
+    answer(status, "text/plain; charset=utf-8", line.into())
+}
+
+/// What is said here is of the moment, and what it says it is.
+fn answer(status: StatusCode, format: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(format));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }

@@ -14,6 +14,7 @@ mod listener;
 pub mod logging;
 mod logins;
 mod metrics;
+mod page;
 mod per_address;
 pub mod process;
 mod sandbox;

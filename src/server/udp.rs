@@ -33,6 +33,8 @@ const _: () = assert!(DATAGRAM_BYTES_MAX <= INPUT_BYTES);
 
 /// See the module.
 pub(super) struct UdpEndpoint {
+    /// The number of its worker.
+    worker: u16,
     socket: UdpSocket,
     /// What lists show of it.
     info: Arc<ConnectionInfo>,
@@ -72,10 +74,11 @@ impl Share {
 }
 
 impl UdpEndpoint {
-    pub fn new(socket: UdpSocket, tag: Tag, now: Seconds) -> UdpEndpoint {
+    pub fn new(socket: UdpSocket, tag: Tag, worker: usize, now: Seconds) -> UdpEndpoint {
         let address = socket.local_addr().map_or(Address::Unknown, Address::Udp);
         UdpEndpoint {
             info: Arc::new(ConnectionInfo::new(socket.as_raw_fd(), address, None, tag, now)),
+            worker: worker as u16,
             socket,
             is_readable: false,
             is_in_ready_list: false,
@@ -176,6 +179,7 @@ impl UdpEndpoint {
             }
             share.steps -= 1;
             let mut turn = Turn::new(daemon, counters, now, 1, self.info.fd, output);
+            turn.of_worker(self.worker);
             dialogue.message = dialogue.exchange.go_on(datagram, &mut turn);
         }
     }

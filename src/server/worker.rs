@@ -155,7 +155,7 @@ impl Worker {
             WorkerHandle { incoming: sender, waker, bell: bell.clone(), connections: connections.clone() };
         let now = daemon.clock.now();
         let endpoint = |(socket, tag): (_, Option<String>)| {
-            UdpEndpoint::new(socket, daemon.tags.number_of(tag.as_deref()), now.seconds)
+            UdpEndpoint::new(socket, daemon.tags.number_of(tag.as_deref()), number, now.seconds)
         };
         let mut udp: Vec<_> = udp.into_iter().map(endpoint).collect();
         for (number, endpoint) in udp.iter_mut().enumerate() {

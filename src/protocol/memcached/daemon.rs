@@ -18,6 +18,7 @@ use super::conns::Connections;
 use super::crawler::Crawler;
 use super::debug::Held;
 use super::detail::Prefixes;
+use super::hotkeys::HotKeys;
 use super::tags::{Tag, Tags};
 use super::tls::Certificates;
 use super::watch::{DETAIL, EVICTIONS, SYSEVENTS, TAGS, WatchHub};
@@ -209,6 +210,8 @@ pub struct Daemon {
     pub(super) watch: Arc<WatchHub>,
     /// What `stats detail` counts.
     pub(super) prefixes: Prefixes,
+    /// What `stats hotkeys` tells.
+    pub(super) hot_keys: HotKeys,
     /// What `debugitem` holds.
     pub(super) held: Held,
     /// `None` without TLS.
@@ -230,6 +233,7 @@ impl Daemon {
             registry: Connections::default(),
             watch,
             prefixes: Prefixes::new(settings.prefix_delimiter),
+            hot_keys: HotKeys::new(if settings.hotkeys { settings.threads } else { 0 }),
             store,
             guard: None,
             clock,
@@ -314,6 +318,14 @@ impl Daemon {
         sums
     }
 
+    /// The sums over all tags, by worker.
+    pub(super) fn figures_by_worker(&self) -> Vec<WorkerFigures> {
+        let of_worker = |counters: &[CachePadded<WorkerCounters>]| {
+            sum(&counters.iter().map(|counters| counters.read()).collect::<Vec<_>>())
+        };
+        self.counters.chunks(self.tags.count()).map(of_worker).collect()
+    }
+
     /// The sum over all workers and tags.
     pub(super) fn worker_figures(&self) -> WorkerFigures {
         sum(&self.figures_by_tag())
@@ -334,6 +346,7 @@ impl Daemon {
             watch: self.watch.figures(),
         };
         self.prefixes.clear();
+        self.hot_keys.clear(now.seconds);
     }
 }
 

@@ -6,6 +6,7 @@ use crate::store::{Arithmetic, Direction, ItemView, ReserveError, StoreOutcome, 
 
 use super::crawler::{self, ItemsJob};
 use super::debug;
+use super::hotkeys::{self, SAMPLED};
 use super::job::Job;
 use super::observe;
 use super::reply;
@@ -67,7 +68,11 @@ impl Retrieval {
         if turn.observed & observe::OF_FETCHES != 0 {
             observe::fetched(key, turn);
         }
+        let before = turn.output.pending();
         let is_found = self.look_up::<true>(key, turn);
+        if turn.observed & SAMPLED != 0 {
+            hotkeys::count_read(key, turn.output.pending() - before, turn);
+        }
         if self.exptime.is_none() {
             turn.count_get(is_found);
         }
@@ -132,7 +137,7 @@ impl Session {
         line_end: usize,
         turn: &mut Turn,
     ) -> Step {
-        if turn.observed & (observe::OF_REQUESTS | rights::LIMITED) != 0 {
+        if turn.observed & (observe::OF_REQUESTS | rights::LIMITED | SAMPLED) != 0 {
             if let Some(skip) = rights::refuse(&request, turn) {
                 self.expect_refused(skip);
                 return Step::Taken(line_end);
@@ -214,7 +219,7 @@ impl Session {
                     None => {}
                 }
                 // It may have switched counting by prefix.
-                turn.observed = turn.daemon.watch.observed() | turn.observed & rights::LIMITED;
+                turn.observed = turn.daemon.watch.observed() | turn.observed & (rights::LIMITED | SAMPLED);
             }
             Request::CacheMemlimit { megabytes, noreply } => cache_memlimit(megabytes, noreply, turn),
             Request::Tune { order, noreply } => turn.reply(tuning::execute(order, turn), noreply),

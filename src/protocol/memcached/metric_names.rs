@@ -123,6 +123,12 @@ pub(super) const COMMANDS: Of = Of::counter(
 pub(super) const OF_CLASS: Of =
     Of::counter("memcached_slab_commands_total", "Commands by slab class and what came of them.");
 
+/// By key and operation, read or write.
+pub(super) const HOT_REQUESTS: Of =
+    Of::gauge("larder_hot_key_requests_per_second", "How often the hottest keys are asked for and stored.");
+pub(super) const HOT_BYTES: Of =
+    Of::gauge("larder_hot_key_bytes_per_second", "Bytes sent and received for the keys with most of them.");
+
 /// Of `stats items`. Three that count have names of gauges in the exporter, and so here.
 pub(super) const ITEMS: [Known; 21] = [
     gauge("number", "memcached_slab_current_items", "Items."),

@@ -14,9 +14,11 @@ use crate::base::clock::Now;
 use crate::protocol::output::Output;
 
 use super::daemon::{Daemon, WorkerCounters};
+use super::encoding;
+use super::hotkeys::{self, Kind};
 use super::metric_names::{
-    COMMANDS, GENERAL, ITEMS, Known, MEMORY, OF_CLASS, OWN, OWN_ITEMS, Of, SEGMENT_HITS, SETTINGS, SLABS,
-    SWITCHES,
+    COMMANDS, GENERAL, HOT_BYTES, HOT_REQUESTS, ITEMS, Known, MEMORY, OF_CLASS, OWN, OWN_ITEMS, Of,
+    SEGMENT_HITS, SETTINGS, SLABS, SWITCHES,
 };
 use super::session::Turn;
 use super::stats;
@@ -25,7 +27,7 @@ use super::stats;
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
 /// Statistics by name.
-type Figures = BTreeMap<String, String>;
+pub(super) type Figures = BTreeMap<String, String>;
 
 /// Everything there is to be scraped, with `others` behind it.
 pub fn metrics(daemon: &Daemon, now: Now, others: Vec<MetricFamily>) -> String {
@@ -69,12 +71,13 @@ pub fn metrics(daemon: &Daemon, now: Now, others: Vec<MetricFamily>) -> String {
     }
     let own_version = general.get("larder_version").map_or("", String::as_str);
     page.add(&Of::gauge("larder_build_info", "The version of larder."), &[("version", own_version)], 1.0);
+    page.add_hot_keys(daemon, now);
     page.families.extend(others);
     page.text()
 }
 
 /// What `stats` answers to `what`.
-fn statistics(daemon: &Daemon, now: Now, what: &[u8]) -> Figures {
+pub(super) fn statistics(daemon: &Daemon, now: Now, what: &[u8]) -> Figures {
     let (counters, mut output) = (WorkerCounters::default(), Output::default());
     let mut turn = Turn::new(daemon, &counters, now, 1, 0, &mut output);
     stats::answer(what, [b"", b""], &mut turn);
@@ -153,6 +156,22 @@ impl Page {
             }
         };
         family.mut_metric().push(metric);
+    }
+
+    /// Keys may be secret: there are none unless the operator wants some.
+    fn add_hot_keys(&mut self, daemon: &Daemon, now: Now) {
+        for (kind, ranking) in hotkeys::public(daemon, now) {
+            let (of, operation) = match kind {
+                Kind::ReadRequests => (&HOT_REQUESTS, "read"),
+                Kind::ReadBytes => (&HOT_BYTES, "read"),
+                Kind::WriteRequests => (&HOT_REQUESTS, "write"),
+                Kind::WriteBytes => (&HOT_BYTES, "write"),
+            };
+            for hot in ranking.keys {
+                let key = encoding::readable(&hot.key);
+                self.add(of, &[("operation", operation), ("key", &key)], hot.per_second);
+            }
+        }
     }
 
     fn add_if_there(&mut self, of: &Of, value: Option<&String>, labels: &[(&str, &str)]) {

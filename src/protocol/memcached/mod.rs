@@ -12,9 +12,11 @@ mod debug;
 mod detail;
 mod encoding;
 mod execute;
+mod figures;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+mod hotkeys;
 mod job;
 mod login;
 mod meta;
@@ -36,6 +38,7 @@ mod watch;
 pub use conns::{Address, ConnectionInfo, ConnectionState, Connections};
 pub use daemon::{ConnectionCounters, Daemon, Hooks, WorkerCounters, WorkerFigures};
 pub use datagram::{Exchange, FRAGMENT_BYTES, Message};
+pub use figures::figures;
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, metrics};
 pub use reply::TOO_MANY_CONNECTIONS;
 pub use session::{Next, Served, Session, Turn};

@@ -10,6 +10,7 @@ use crate::store::{Peek, StoreMode, StoreOutcome};
 
 use super::detail::Event;
 use super::encoding;
+use super::hotkeys::{self, SAMPLED};
 use super::request::Request;
 use super::session::Turn;
 use super::watch::{DELETIONS, DETAIL, FETCHERS, MUTATIONS, SYSEVENTS};
@@ -26,6 +27,12 @@ type Seen = (usize, usize);
 /// [`fetched`].
 #[cold]
 pub(super) fn before(request: &Request, turn: &Turn) {
+    if turn.observed & SAMPLED != 0 {
+        hotkeys::count_write(request, turn);
+    }
+    if turn.observed & OF_REQUESTS == 0 {
+        return;
+    }
     match *request {
         Request::Store { key, .. } => {
             count(key, Event::Set, turn);

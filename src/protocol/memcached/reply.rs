@@ -47,6 +47,7 @@ pub const METADUMP_NOT_FIRST: &[u8] = b"ERROR cannot pipeline other commands bef
 pub const MGDUMP_NOT_ALLOWED: &[u8] = b"ERROR key dump not allowed\r\n";
 pub const MGDUMP_NOT_FIRST: &[u8] = b"ERROR cannot pipeline other commands before mgdump\r\n";
 pub const FLUSH_PREFIX_NOT_ALLOWED: &[u8] = b"CLIENT_ERROR flush_prefix not allowed\r\n";
+pub const HOT_KEYS_NOT_ALLOWED: &[u8] = b"CLIENT_ERROR stats hotkeys not allowed\r\n";
 pub const DETAIL_NOT_ALLOWED: &[u8] = b"CLIENT_ERROR stats detail not allowed\r\n";
 pub const DETAIL_USAGE: &[u8] = b"CLIENT_ERROR usage: stats detail on|off|dump\r\n";
 pub const WATCH_NOT_ALLOWED: &[u8] = b"CLIENT_ERROR watch commands not allowed\r\n";

@@ -15,6 +15,7 @@ use super::ahead;
 use super::conns::ConnectionState;
 use super::daemon::{Daemon, WorkerCounters};
 use super::datagram;
+use super::hotkeys::{SAMPLED, Sample};
 use super::job::Job;
 use super::login::Login;
 use super::meta;
@@ -136,6 +137,8 @@ pub struct Turn<'a> {
     /// What somebody wants to know of requests, as bits of [`super::watch`]; 0 as a rule.
     pub(super) observed: u32,
     pub(super) carrier: Carrier,
+    /// What counts hot keys, if this turn is in the sample: then `observed` has [`SAMPLED`].
+    pub(super) sample: Option<Sample<'a>>,
     /// Whose commands these are, where something is kept from the user: then `observed` has [`super::rights::LIMITED`].
     pub(super) user: Option<Arc<User>>,
     /// Where replies go.
@@ -153,7 +156,7 @@ impl<'a> Turn<'a> {
         output: &'a mut Output,
     ) -> Turn<'a> {
         let (observed, carrier) = (daemon.watch.observed(), Carrier::Stream);
-        Turn { daemon, counters, now, commands_left, fd, observed, carrier, user: None, output }
+        Turn { daemon, counters, now, commands_left, fd, observed, carrier, sample: None, user: None, output }
     }
 
     /// Whether so much waits to be sent that nothing may be added.
@@ -475,7 +478,7 @@ impl Session {
 
 /// Stores a value that has arrived, and tells those who want to know.
 fn commit(reservation: Reservation, turn: &Turn) -> StoreOutcome {
-    if turn.observed == 0 {
+    if turn.observed & !SAMPLED == 0 {
         return reservation.commit(turn.now.seconds);
     }
     let (key, mode, deadline, value_bytes) = reservation.terms();

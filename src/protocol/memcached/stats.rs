@@ -1,4 +1,4 @@
-//! The `stats` command: general, settings, items, slabs, tags, cachedump, reset.
+//! The `stats` command: general, settings, items, slabs, tags, hotkeys, cachedump, reset.
 //!
 //! Names and order are those of memcached 1.6.45. A figure that describes a part of memcached that larder
 //! does not have stays, with the constant that is true here. What only larder has comes last.
@@ -17,6 +17,7 @@ use super::conns::ConnectionList;
 use super::crawler;
 use super::daemon::{Daemon, WorkerFigures};
 use super::detail;
+use super::hotkeys;
 use super::job::Job;
 use super::number;
 use super::reply;
@@ -37,6 +38,12 @@ pub(super) fn answer(what: &[u8], arguments: [&[u8]; 2], turn: &mut Turn) -> Opt
         b"items" => items(turn),
         b"slabs" => slabs(turn),
         b"tags" => tags::stats(turn),
+        b"hotkeys" => {
+            if let Err(line) = hotkeys::answer(arguments[0], turn) {
+                turn.output.push(line);
+                return None;
+            }
+        }
         _ if is_short_for(b"reset") => {
             turn.daemon.reset_stats(turn.now);
             turn.output.push(reply::RESET);

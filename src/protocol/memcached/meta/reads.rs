@@ -6,6 +6,7 @@ use super::{
 };
 use crate::base::clock::{Deadline, Now};
 use crate::protocol::memcached::execute::{deadline, push_value};
+use crate::protocol::memcached::hotkeys::{self, SAMPLED};
 use crate::protocol::memcached::parse::next_token;
 use crate::protocol::memcached::reply;
 use crate::protocol::memcached::session::Turn;
@@ -26,7 +27,11 @@ pub fn get(key: &[u8], flags: &Flags, turn: &mut Turn) {
 #[inline(never)]
 fn get_observed(key: &[u8], flags: &Flags, turn: &mut Turn) {
     tell_looked_up(key, turn);
+    let before = turn.output.pending();
     let is_found = look_up(key, flags, turn);
+    if turn.observed & SAMPLED != 0 {
+        hotkeys::count_read(key, turn.output.pending() - before, turn);
+    }
     if flags.exptime.is_none() {
         turn.count_get(is_found);
     }
