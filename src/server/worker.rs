@@ -24,6 +24,7 @@ use crate::protocol::memcached::{CloseReason, Daemon};
 use super::complaints::Complaints;
 use super::connection::{Buffers, Connection, Fate, Setting};
 use super::held::Held;
+use super::lookout::Pulse;
 use super::tls::Certificates;
 use super::transport::Newcomer;
 use super::udp::UdpEndpoint;
@@ -61,9 +62,15 @@ pub(super) struct WorkerHandle {
     /// The worker has been woken and has not looked at `incoming` since.
     is_woken: Arc<AtomicBool>,
     connections: Arc<AtomicUsize>,
+    pulse: Pulse,
 }
 
 impl WorkerHandle {
+    /// Whether its loop turns.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
     /// Connections that this worker has, those on their way included.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -94,6 +101,8 @@ pub(super) struct Worker {
     incoming: Receiver<Newcomer>,
     /// Shared with the handle.
     is_woken: Arc<AtomicBool>,
+    /// Likewise.
+    pulse: Pulse,
     /// More has come in than was adopted in one round.
     has_newcomers: bool,
     /// Boxed, so that a slab that grows does not copy them all.
@@ -159,6 +168,7 @@ impl Worker {
             waker,
             is_woken: is_woken.clone(),
             connections: connections.clone(),
+            pulse: Pulse::default(),
         };
         let now = daemon.clock.now();
         let endpoint = |(socket, tag): (_, Option<String>)| {
@@ -174,6 +184,7 @@ impl Worker {
             poll,
             incoming,
             is_woken,
+            pulse: handle.pulse.clone(),
             has_newcomers: false,
             connections: Slab::new(),
             udp,
@@ -218,6 +229,7 @@ impl Worker {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            self.pulse.beat();
             let instant = Instant::now();
             self.daemon.clock.refresh(&mut self.now, instant);
             let waiting = self.ready.len();
@@ -356,7 +368,7 @@ impl Worker {
 
     /// Closes connections whose TLS handshake is not done in time.
     fn close_slow_handshakes(&mut self) {
-        let limit = match self.daemon.settings.idle_timeout {
+        let limit = match self.daemon.live.idle_timeout() {
             0 => HANDSHAKE_SECS,
             idle_timeout => idle_timeout.min(HANDSHAKE_SECS),
         };
@@ -376,6 +388,7 @@ impl Worker {
                 let address = &connection.info().address;
                 self.complaints.tls.tell(now, |untold| {
                     log::warn!(
+                        event = "tls_failed", peer:% = address;
                         "{address} is closed: TLS: the handshake takes more than {limit} s; closed before \
                          without a line: {untold}"
                     );
@@ -397,7 +410,7 @@ impl Worker {
 
     /// Looks once a second for connections that are silent for too long, and closes some of them.
     fn close_idle(&mut self) {
-        let (limit, now) = (self.daemon.settings.idle_timeout, self.now.seconds);
+        let (limit, now) = (self.daemon.live.idle_timeout(), self.now.seconds);
         if limit == 0 {
             return;
         }

@@ -4,6 +4,7 @@
 //! [`Output`](super::output::Output). It does no I/O, so any transport can stand before it.
 
 mod ahead;
+mod audit;
 mod conns;
 mod crawler;
 mod daemon;
@@ -16,6 +17,7 @@ mod execute;
 #[doc(hidden)]
 pub mod fuzzing;
 mod job;
+mod live;
 mod login;
 mod meta;
 mod metric_names;
@@ -36,6 +38,7 @@ mod watch;
 pub use conns::{Address, ConnectionInfo, ConnectionState, Connections};
 pub use daemon::{ConnectionCounters, Daemon, Hooks, WorkerCounters, WorkerFigures};
 pub use datagram::{Exchange, FRAGMENT_BYTES, Message};
+pub use live::{Live, tuning};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, metrics};
 pub use reply::TOO_MANY_CONNECTIONS;
 pub use session::{Next, Served, Session, Turn};
