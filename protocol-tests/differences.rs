@@ -31,6 +31,24 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("hotkeys::who_may_not_list_keys_may_not_know_the_hot_ones", NO_HOT_KEYS),
     ("hotkeys::datagrams_count_as_well", NO_HOT_KEYS),
     ("hotkeys::a_sample_of_a_crowd_tells_who_is_hot", NO_HOT_KEYS),
+    ("service::the_manager_is_told_of_readiness_reloads_and_the_end", NO_MANAGER),
+    ("service::the_watchdog_is_told_only_while_all_threads_turn", NO_MANAGER),
+    ("service::a_manager_that_is_not_there_is_warned_of_and_stops_nobody", NO_MANAGER),
+    ("service::sockets_of_the_manager_take_the_place_of_its_own", NO_MANAGER),
+    ("service::a_socket_that_does_not_fit_is_refused", NO_MANAGER),
+    ("service::the_memory_limit_may_be_a_part_of_what_there_is", NO_MANAGER),
+    ("service::sighup_brings_what_may_change_and_tells_what_may_not", NO_MANAGER),
+    ("service::a_config_file_with_an_error_changes_nothing", NO_MANAGER),
+    ("service::sighup_reads_the_users_again_as_well", NO_MANAGER),
+    ("logs::each_line_of_json_has_time_level_and_message", OWN_LOG),
+    ("logs::who_is_turned_away_or_cannot_log_in_is_told_of", OWN_LOG),
+    ("logs::a_client_of_the_binary_protocol_is_told_of", OWN_LOG),
+    ("logs::changes_by_clients_are_told_of_with_the_peer_and_not_without_end", OWN_LOG),
+    ("logs::a_storm_of_evictions_is_told_of_once_in_a_while", OWN_LOG),
+    ("logs::values_that_are_refused_are_told_of", OWN_LOG),
+    ("logs::a_client_cannot_forge_a_line", OWN_LOG),
+    ("logs::in_the_journal_lines_begin_with_their_priority", OWN_LOG),
+    ("logs::an_unknown_format_is_refused", OWN_LOG),
     ("tls::a_session_goes_on_where_it_began_and_nowhere_else", NO_COUNT_OF_HANDSHAKES),
     ("tls::the_name_in_a_clients_certificate_is_known", "memcached does not show it"),
     ("tls::hostile::a_handshake_that_stands_still_hinders_nobody_and_is_closed", "memcached waits for it"),
@@ -350,6 +368,8 @@ const NOT_IN_1_6_18: &[(&str, &str)] = &[
     ("meta_writes::md_x_counts_as_a_deletion", "the flag x is newer"),
 ];
 
+const OWN_LOG: &str = "memcached logs little, and in other words";
+const NO_MANAGER: &str = "memcached knows no service manager, no per cent, and no file of options";
 const NO_COUNT_OF_HANDSHAKES: &str = "memcached keeps sessions by rules of its own, and counts fewer kinds";
 const MARK_IS_LOST: &str =
     "memcached forgets the mark when it makes the item anew, and then sends the raw bytes";

@@ -62,9 +62,11 @@ mod slow_clients;
 
 mod concurrency;
 mod listening;
+mod logs;
 mod memory;
 mod process;
 mod rights;
+mod service;
 mod soak;
 mod tls;
 mod udp;

@@ -35,7 +35,7 @@ pub enum Kind {
 pub struct Launch {
     program: PathBuf,
     options: Vec<OsString>,
-    variables: Vec<(&'static str, &'static str)>,
+    variables: Vec<(&'static str, OsString)>,
     listens: bool,
 }
 
@@ -113,8 +113,8 @@ impl Launch {
     }
 
     /// Sets a variable of its environment.
-    pub fn variable(mut self, name: &'static str, value: &'static str) -> Launch {
-        self.variables.push((name, value));
+    pub fn variable(mut self, name: &'static str, value: impl Into<OsString>) -> Launch {
+        self.variables.push((name, value.into()));
         self
     }
 
@@ -133,7 +133,7 @@ impl Launch {
         if self.listens {
             command.args(["-l", "127.0.0.1", "-p", "-1"]);
         }
-        command.envs(self.variables.iter().copied());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.args(&self.options).env("MEMCACHED_PORT_FILENAME", directory.join("ports"));
         command
     }

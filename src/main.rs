@@ -4,8 +4,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use larder::auth;
-use larder::config::{self, Action};
+use larder::config::{Action, Reader};
 use larder::server;
+use larder::server::logging;
 use larder::server::process::EXIT_USAGE;
 
 /// Pages that the store gives back leave holes all over the heap, which the system's allocator keeps.
@@ -21,13 +22,14 @@ fn main() -> ExitCode {
     if args.first().is_some_and(|word| word == "passwd") {
         return passwd(&program, &args[1..]);
     }
-    match config::load(&program, args) {
+    let mut reader = Reader::new(&program, args);
+    match reader.read() {
         Ok(Action::Print(text)) => {
             // A reader that has gone away needs no text.
             let _ = std::io::stdout().write_all(text.as_bytes());
             ExitCode::SUCCESS
         }
-        Ok(Action::Run(settings)) => match server::run(*settings) {
+        Ok(Action::Run(settings)) => match server::run(*settings, reader) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&program, &error, error.exit_code()),
         },
@@ -70,6 +72,7 @@ fn read_password() -> std::io::Result<String> {
 
 fn fail(program: &str, error: &dyn std::fmt::Display, code: i32) -> ExitCode {
     let name = std::path::Path::new(program).file_name().unwrap_or(program.as_ref());
-    eprintln!("{}: {error}", name.to_string_lossy());
+    let priority = if logging::stderr_is_journal() { logging::priority(log::Level::Error) } else { "" };
+    eprintln!("{priority}{}: {error}", name.to_string_lossy());
     ExitCode::from(u8::try_from(code).unwrap_or(1))
 }

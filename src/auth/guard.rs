@@ -203,7 +203,10 @@ impl Guard {
         drop(delays);
         if let Some(untold) = untold {
             let name = name.get(..NAME_BYTES_SHOWN).unwrap_or(name).escape_ascii();
-            log::warn!("{peer} cannot log in as '{name}'; failures before without a line: {untold}");
+            log::warn!(
+                event = "login_failed", peer:% = peer, user:% = name;
+                "{peer} cannot log in as '{name}'; failures before without a line: {untold}"
+            );
         }
         delay
     }

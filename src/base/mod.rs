@@ -3,6 +3,7 @@
 /// Those that `handover` uses; where its interleavings are tried it is given others.
 use std::sync::atomic;
 
+pub mod cgroup;
 pub mod clock;
 pub mod counters;
 pub mod handover;

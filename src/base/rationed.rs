@@ -4,25 +4,49 @@ use std::cell::Cell;
 
 use super::clock::Seconds;
 
-/// Seconds between two lines.
+/// Seconds that a ration of lines is for.
 const PERIOD_SECS: u32 = 10;
 
 /// One kind of line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Rationed {
-    told: Cell<Option<Seconds>>,
+    lines_per_period: u32,
+    /// When the period began.
+    began: Cell<Option<Seconds>>,
+    /// Lines that it may still have.
+    lines_left: Cell<u32>,
     untold: Cell<u64>,
 }
 
+impl Default for Rationed {
+    /// One line in each period.
+    fn default() -> Rationed {
+        Rationed::of(1)
+    }
+}
+
 impl Rationed {
-    /// If it is time for a line: the number of those not written since the last.
+    /// So many lines in each period, one at least.
+    pub fn of(lines_per_period: u32) -> Rationed {
+        Rationed { lines_per_period, began: Cell::new(None), lines_left: Cell::new(0), untold: Cell::new(0) }
+    }
+
+    /// If there may be a line: the number of those not written since the last.
     pub fn next(&self, now: Seconds) -> Option<u64> {
-        if self.told.get().is_some_and(|told| now.0.saturating_sub(told.0) < PERIOD_SECS) {
-            self.untold.set(self.untold.get() + 1);
-            return None;
+        if self.began.get().is_none_or(|began| now.0.saturating_sub(began.0) >= PERIOD_SECS) {
+            self.began.set(Some(now));
+            self.lines_left.set(self.lines_per_period.max(1));
         }
-        self.told.set(Some(now));
-        Some(self.untold.take())
+        match self.lines_left.get().checked_sub(1) {
+            Some(left) => {
+                self.lines_left.set(left);
+                Some(self.untold.take())
+            }
+            None => {
+                self.untold.set(self.untold.get() + 1);
+                None
+            }
+        }
     }
 
     /// Lets `tell` write a line if it is time for one, with the number of those not written since the last.
@@ -42,5 +66,12 @@ mod tests {
         let rationed = Rationed::default();
         let told = [5, 5, 14, 15, 16, 100].map(|now| rationed.next(Seconds(now)));
         assert_eq!(told, [Some(0), None, None, Some(2), None, Some(1)]);
+    }
+
+    #[test]
+    fn a_ration_may_be_of_several_lines() {
+        let rationed = Rationed::of(2);
+        let told = [5, 14, 14, 15, 24, 25].map(|now| rationed.next(Seconds(now)));
+        assert_eq!(told, [Some(0), Some(0), None, Some(1), Some(0), Some(0)]);
     }
 }

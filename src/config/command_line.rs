@@ -13,6 +13,7 @@ use super::error::{ConfigError, Problem, Source, printable};
 use super::help;
 use super::listen::Interface;
 use super::options::{Effect, Group, OptionSpec, Printed, Support, table};
+use super::reload::Reader;
 use super::settings::{BindingProtocol, HOT_AND_WARM_PCT_MAX, Port, Settings, THREADS_WARNING};
 use super::tls::Security;
 use super::{file, options};
@@ -50,17 +51,33 @@ impl Given {
     }
 }
 
+/// What a command line, and its config file, say.
+pub(super) enum Read {
+    /// As [`Action::Print`].
+    Print(String),
+    /// All options, in order of precedence, and the config file as it was named.
+    Options { given: Vec<Given>, config_file: Option<PathBuf> },
+}
+
 /// Reads the command line, and the config file if it names one. `program` is the name that the
 /// process was started under (with or without its path), `args` what follows it.
 ///
 /// # Errors
 /// The first thing that is wrong, in the order file, command line, rules across options.
 pub fn load(program: &str, args: Vec<OsString>) -> Result<Action, ConfigError> {
-    let as_memcached = Path::new(program).file_name() == Some(OsStr::new("memcached"));
+    Reader::new(program, args).read()
+}
+
+/// The options of the command line and of its config file, which is at `known_place` if that is known.
+pub(super) fn read(
+    args: Vec<OsString>,
+    known_place: Option<&Path>,
+    as_memcached: bool,
+) -> Result<Read, ConfigError> {
     let given = parse(args, &Source::CommandLine)?;
     for one in &given {
         if let Effect::Print(what) = one.spec.effect {
-            return Ok(Action::Print(match what {
+            return Ok(Read::Print(match what {
                 Printed::Help => help::help(as_memcached),
                 Printed::Licence => help::licence(),
                 Printed::Version => help::version(as_memcached) + "\n",
@@ -68,7 +85,7 @@ pub fn load(program: &str, args: Vec<OsString>) -> Result<Action, ConfigError> {
         }
     }
     let config_file = config_file(&given)?;
-    let mut all = match &config_file {
+    let mut all = match known_place.or(config_file.as_deref()) {
         Some(path) => file::read(path)?,
         None => Vec::new(),
     };
@@ -79,12 +96,21 @@ pub fn load(program: &str, args: Vec<OsString>) -> Result<Action, ConfigError> {
         }
     }
     all.extend(given);
+    Ok(Read::Options { given: all, config_file })
+}
+
+/// The settings that these options make.
+pub(super) fn settle(
+    as_memcached: bool,
+    config_file: Option<PathBuf>,
+    all: &[Given],
+) -> Result<Settings, ConfigError> {
     let mut settings = Settings { program_is_memcached: as_memcached, config_file, ..Settings::default() };
-    for one in &all {
+    for one in all {
         apply(&mut settings, one)?;
     }
-    finish(&mut settings, &all)?;
-    Ok(Action::Run(Box::new(settings)))
+    finish(&mut settings, all)?;
+    Ok(settings)
 }
 
 /// Splits an argument vector into options, in the order given; `-o` lists become their parts.
@@ -105,7 +131,8 @@ pub(super) fn parse(args: Vec<OsString>, source: &Source) -> Result<Vec<Given>, 
     Ok(flat)
 }
 
-fn command() -> Command {
+/// What clap is to parse.
+pub(super) fn command() -> Command {
     let mut command = Command::new("larder")
         .no_binary_name(true)
         .disable_help_flag(true)

@@ -141,11 +141,13 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     real("slab_automove", Effect::OptionalValue(slab_automove))
         .value("LEVEL", "1")
         .help("when pages move by themselves, 0 to 2")
+        .live()
         .row("slab_automove", |s| s.slab_automove.to_string()),
     real("no_slab_automove", Effect::Switch(|s| s.slab_automove = 0)).help("the same as slab_automove=0"),
     real("slab_automove_ratio", Effect::Value(|s, v| set(&mut s.slab_automove_ratio, ratio(v))))
         .value("RATIO", "0.8")
         .help("how much less the giver must need a page; the lower the fewer pages move")
+        .live()
         .row("slab_automove_ratio", |s| format!("{:.2}", s.slab_automove_ratio)),
     real(
         "slab_automove_window",
@@ -153,6 +155,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     )
     .value("SECONDS", "10")
     .help("time for which a class that gave a page takes none, and the other way around")
+    .live()
     .row("slab_automove_window", |s| s.slab_automove_window.to_string()),
     accepted("slab_chunk_max", Effect::Value(slab_chunk_max))
         .value("KILOBYTES", "512")
@@ -164,6 +167,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     real("lru_crawler", Effect::Toggle(|s, on| s.lru_crawler = on))
         .on_by_default()
         .help("look for expired items")
+        .live()
         .row("lru_crawler", |s| yes_no(s.lru_crawler)),
     real(
         "lru_crawler_sleep",
@@ -171,6 +175,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     )
     .value("MICROSECONDS", "100")
     .help("pause between two steps of lru_crawler crawl, each of 1000 items; a millisecond at least")
+    .live()
     .row("lru_crawler_sleep", |s| s.lru_crawler_sleep.to_string()),
     real(
         "lru_crawler_tocrawl",
@@ -178,6 +183,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     )
     .value("COUNT", "0")
     .help("items of each class that lru_crawler crawl looks at; 0 for all")
+    .live()
     .row("lru_crawler_tocrawl", |s| s.lru_crawler_to_crawl.to_string()),
     accepted("tail_repair_time", Effect::Value(tail_repair_time))
         .value("SECONDS", "0")
@@ -226,18 +232,22 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     real("hot_lru_pct", Effect::Value(|s, v| set(&mut s.hot_lru_pct, number(v, "per cent", 1..=79))))
         .value("PERCENT", "20")
         .help("share of memory of the HOT segment; with WARM at most 80")
+        .live()
         .row("hot_lru_pct", |s| s.hot_lru_pct.to_string()),
     real("warm_lru_pct", Effect::Value(|s, v| set(&mut s.warm_lru_pct, number(v, "per cent", 1..=79))))
         .value("PERCENT", "40")
         .help("share of memory of the WARM segment")
+        .live()
         .row("warm_lru_pct", |s| s.warm_lru_pct.to_string()),
     real("hot_max_factor", Effect::Value(|s, v| set(&mut s.hot_max_factor, above(v, 0.0))))
         .value("FACTOR", "0.2")
         .help("age of HOT items against that of COLD ones; only with lru_policy=classic")
+        .live()
         .row("hot_max_factor", |s| format!("{:.2}", s.hot_max_factor)),
     real("warm_max_factor", Effect::Value(|s, v| set(&mut s.warm_max_factor, above(v, 0.0))))
         .value("FACTOR", "2.0")
         .help("age of WARM items against that of COLD ones; only with lru_policy=classic")
+        .live()
         .row("warm_max_factor", |s| format!("{:.2}", s.warm_max_factor)),
     real("temporary_ttl", Effect::Value(temporary_ttl))
         .value("SECONDS", "")
@@ -248,6 +258,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     real("idle_timeout", Effect::Value(|s, v| set(&mut s.idle_timeout, number(v, "seconds", 0..=U32_MAX))))
         .value("SECONDS", "0")
         .help("close TCP connections that are silent for longer, also within a value; 0 for never")
+        .live()
         .row("idle_timeout", |s| s.idle_timeout.to_string()),
     real(
         "watcher_logbuf_size",
@@ -374,6 +385,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     real("lru_policy", Effect::Value(lru_policy))
         .value("NAME", "probation")
         .help("how items move between segments: probation, or classic for memcached's rules")
+        .live()
         .row("lru_policy", |s| {
             match s.lru_policy {
                 LruPolicy::Probation => "probation",
@@ -390,6 +402,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     )
     .value("COUNT", "0")
     .help("most clients of one address connected at the same time, over TCP; 0 for no limit of its own")
+    .live()
     .row("conns_per_address", |s| s.connections_per_address.to_string()),
     real("hotkeys", Effect::Toggle(|s, on| s.hotkeys = on))
         .on_by_default()

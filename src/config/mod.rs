@@ -14,7 +14,10 @@ mod file;
 pub mod fuzzing;
 mod help;
 mod listen;
+#[cfg(test)]
+mod manual;
 mod options;
+mod reload;
 mod settings;
 mod tls;
 mod values;
@@ -22,5 +25,8 @@ mod values;
 pub use command_line::{Action, load};
 pub use error::ConfigError;
 pub use listen::Interface;
-pub use settings::{BindingProtocol, HashAlgorithm, ListenAddress, LruPolicy, Port, Settings, Udp};
+pub use reload::{Change, Reader, live_options};
+pub use settings::{
+    BindingProtocol, HashAlgorithm, ListenAddress, LogFormat, LruPolicy, Port, Settings, Udp,
+};
 pub use tls::{KeyFormat, Security, TlsSettings, TlsVersion, VerifyMode};

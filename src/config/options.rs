@@ -6,11 +6,13 @@
 use std::ffi::OsStr;
 use std::path::PathBuf;
 
+use crate::base::cgroup;
+
 use super::error::Problem;
 use super::extended::SECOND_HALF;
 use super::listen;
 use super::settings::{BindingProtocol, Port, Settings};
-use super::values::{INT_MAX, above, expected, item_size, number, octal_mode, scaled, set};
+use super::values::{INT_MAX, above, expected, item_size, log_format, memory_limit, number, octal_mode, set};
 
 /// Where an option is given, and under which heading `--help` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +92,8 @@ pub(super) struct OptionSpec {
     pub sample: &'static str,
     /// One sentence, no full stop.
     pub help: &'static str,
+    /// Whether it may change while the daemon runs: then SIGHUP brings what the config file says now.
+    pub is_live: bool,
     /// Its lines of `stats settings`, followed by one that has no option of its own.
     pub rows: [Option<Row>; 2],
 }
@@ -106,6 +110,7 @@ impl OptionSpec {
             default: "",
             sample: "",
             help: "",
+            is_live: false,
             rows: [None, None],
         }
     }
@@ -145,6 +150,12 @@ impl OptionSpec {
 
     pub(super) const fn help(mut self, help: &'static str) -> Self {
         self.help = help;
+        self
+    }
+
+    /// May change while the daemon runs; `Daemon::change` has to know how.
+    pub(super) const fn live(mut self) -> Self {
+        self.is_live = true;
         self
     }
 
@@ -239,23 +250,20 @@ pub(super) fn path(text: &OsStr) -> Result<PathBuf, Problem> {
 }
 
 /// The first half: rows up to `item_size_max`, and options without a row.
-/// Largest memory limit: 16 TiB, more than any machine has and less than would overflow anything.
-const MEGABYTES_MAX: u64 = 16 << 20;
-
 static FIRST_HALF: &[OptionSpec] = &[
     OptionSpec::new(
         "memory-limit",
         Group::Memory,
         Support::Real,
-        Effect::Value(|s, v| {
-            let megabytes = scaled(v, "megabytes as a whole number", 20, 1..=MEGABYTES_MAX)?;
-            s.memory_limit_bytes = megabytes;
-            Ok(())
-        }),
+        Effect::Value(|s, v| set(&mut s.memory_limit_bytes, memory_limit(v, cgroup::memory_bytes()))),
     )
     .short('m')
     .value("MEGABYTES", "64")
-    .help("memory for items and their index")
+    .help(
+        "memory for items and their index; with a % behind it (70%) that part of what the control group may have, or \
+         the machine if the group has no limit",
+    )
+    .live()
     .row("maxbytes", |s| s.memory_limit_bytes.to_string()),
     OptionSpec::new(
         "conn-limit",
@@ -266,6 +274,7 @@ static FIRST_HALF: &[OptionSpec] = &[
     .short('c')
     .value("COUNT", "1024")
     .help("most clients connected at the same time")
+    .live()
     .row("maxconns", |s| s.max_connections.to_string()),
     OptionSpec::new(
         "port",
@@ -304,6 +313,7 @@ static FIRST_HALF: &[OptionSpec] = &[
     )
     .short('v')
     .help("log more; -vv and -vvv for more yet")
+    .live()
     .row("verbosity", |s| s.verbosity.to_string())
     .row("oldest", |_| "0".to_owned()),
     OptionSpec::new(
@@ -318,6 +328,9 @@ static FIRST_HALF: &[OptionSpec] = &[
     .value("FILE", "")
     .sample("/var/log/memcached.log")
     .help("append log lines to this file instead of stderr; in a config file also: logfile FILE"),
+    OptionSpec::new("log-format", Group::Program, Support::Real, Effect::Value(|s, v| set(&mut s.log_format, log_format(v))))
+        .value("FORMAT", "text")
+        .help("text, or json for an object on each line, with the event, the peer and the user where there are any"),
     OptionSpec::new(
         "metrics-listen",
         Group::Network,

@@ -113,6 +113,15 @@ pub enum LruPolicy {
     Classic,
 }
 
+/// How lines of the log look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Time, level and message.
+    Text,
+    /// An object of JSON for each.
+    Json,
+}
+
 /// Everything the command line and the config file can say, checked. Fields of options that are
 /// accepted without effect are kept so that `stats settings` shows what was given.
 #[derive(Clone, Debug, PartialEq)]
@@ -209,6 +218,8 @@ pub struct Settings {
     pub pid_file: Option<PathBuf>,
     /// File that log lines go to instead of stderr.
     pub log_file: Option<PathBuf>,
+    /// How log lines look.
+    pub log_format: LogFormat,
     /// The config file that was read.
     pub config_file: Option<PathBuf>,
     /// Power of two of the index's first size; 0 for the default.
@@ -322,6 +333,7 @@ impl Settings {
             user: None,
             pid_file: None,
             log_file: None,
+            log_format: LogFormat::Text,
             metrics_listen: None,
             config_file: None,
             hash_power: 0,

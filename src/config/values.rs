@@ -5,9 +5,15 @@
 use std::ops::RangeInclusive;
 
 use super::error::Problem;
+use super::settings::LogFormat;
 
 /// Upper bound of counts that memcached keeps in an `int`.
 pub(super) const INT_MAX: u64 = i32::MAX as u64;
+
+/// Largest memory limit: 16 TiB, more than any machine has and less than would overflow anything.
+const MEGABYTES_MAX: u64 = 16 << 20;
+/// Largest part of the memory there is; the rest of the program needs some as well.
+const MEMORY_PERCENT_MAX: u64 = 95;
 
 /// A whole number in `range`, or "expected `what`, `range`".
 pub(super) fn number<T: TryFrom<u64>>(
@@ -29,6 +35,17 @@ pub(super) fn scaled(
 ) -> Result<usize, Problem> {
     let units: usize = number(text, what, range)?;
     units.checked_mul(1 << shift).ok_or_else(|| expected(format!("{what}, fewer of them")))
+}
+
+/// Megabytes, or a part in per cent of `available` bytes, in whole megabytes. Gives bytes.
+pub(super) fn memory_limit(text: &str, available: Option<u64>) -> Result<usize, Problem> {
+    let Some(percent) = text.trim().strip_suffix('%') else {
+        return scaled(text, "megabytes as a whole number", 20, 1..=MEGABYTES_MAX);
+    };
+    let percent: u64 = number(percent, "per cent of the memory there is", 1..=MEMORY_PERCENT_MAX)?;
+    let unknown = || expected("megabytes: the system does not tell how much memory there is");
+    let megabytes = (available.ok_or_else(unknown)? >> 20) * percent / 100;
+    scaled(&megabytes.max(1).to_string(), "megabytes as a whole number", 20, 1..=MEGABYTES_MAX)
 }
 
 /// A number above `floor`.
@@ -66,6 +83,15 @@ pub(super) fn item_size(text: &str) -> Result<usize, Problem> {
         .ok_or_else(|| expected("bytes with an optional k, m or g suffix, 1024 to 1g"))
 }
 
+/// text or json
+pub(super) fn log_format(text: &str) -> Result<LogFormat, Problem> {
+    match text.trim() {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(expected("text or json")),
+    }
+}
+
 /// Explicit chunk sizes: `96-200-400`, ascending by 8 bytes or more.
 pub(super) fn slab_sizes(text: &str) -> Result<Vec<u32>, Problem> {
     const CLASSES_MAX: usize = 62;
@@ -87,4 +113,24 @@ pub(super) fn set<T>(field: &mut T, value: Result<T, Problem>) -> Result<(), Pro
 
 pub(super) fn expected(what: impl Into<String>) -> Problem {
     Problem::Expected(what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_limit_may_be_a_part_of_what_there_is() {
+        let of = |text| memory_limit(text, Some(1000 << 20));
+        assert_eq!(of("64"), Ok(64 << 20));
+        assert_eq!(of("70%"), Ok(700 << 20));
+        assert_eq!(of(" 5% "), Ok(50 << 20));
+        assert_eq!(memory_limit("50%", Some(5 << 20)), Ok(2 << 20), "whole megabytes");
+        assert_eq!(memory_limit("1%", Some(5 << 20)), Ok(1 << 20), "at least one");
+        for wrong in ["0%", "96%", "-5%", "%", "7.5%", "70 % of it", "18446744073709551616%"] {
+            assert!(of(wrong).is_err(), "{wrong}");
+        }
+        assert!(memory_limit("70%", None).is_err());
+        assert!(memory_limit("64", None).is_ok());
+    }
 }

@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use listenfd::ListenFd;
 use mio::net::{TcpListener, UdpSocket, UnixListener};
 use socket2::{Domain, Protocol, SockAddr, Type};
 
@@ -83,7 +84,8 @@ pub(super) fn bind(settings: &Settings) -> Result<Bound, BindError> {
         udp_addresses: Vec::new(),
         metrics: Vec::new(),
     };
-    for address in &settings.listen {
+    let are_inherited = inherit(settings, &mut bound)?;
+    for address in settings.listen.iter().filter(|_| !are_inherited) {
         let fail = |cause| BindError::System { address: address.to_string(), cause };
         let candidates = resolve(address).map_err(fail)?;
         bind_any(address.port, candidates, |candidate| {
@@ -130,12 +132,45 @@ pub(super) fn bind(settings: &Settings) -> Result<Bound, BindError> {
         })
         .map_err(fail)?;
     }
-    if let Some(path) = &settings.unix_socket {
+    if let Some(path) = settings.unix_socket.as_ref().filter(|_| !are_inherited) {
         let socket = bind_unix(path, settings)
             .map_err(|cause| BindError::System { address: format!("unix:{}", path.display()), cause })?;
         bound.sockets.push(Listening { socket: Socket::Unix(socket), tag: None, security: Security::Plain });
     }
     Ok(bound)
+}
+
+/// Takes the sockets over that the service manager has opened and that listen already, if there are any (`LISTEN_FDS`).
+/// They take the place of `-l`, `-p` and `-s`: nothing is missed while the daemon is restarted.
+///
+/// # Errors
+/// If one is neither of TCP nor a Unix socket, or does not listen.
+fn inherit(settings: &Settings, bound: &mut Bound) -> Result<bool, BindError> {
+    let mut inherited = ListenFd::from_env();
+    let security = if settings.tls.enabled { Security::Tls } else { Security::Plain };
+    for number in 0..inherited.len() {
+        let fail = |cause| BindError::System {
+            address: format!("socket {number} of the service manager's (LISTEN_FDS)"),
+            cause,
+        };
+        let mut take = || -> io::Result<Listening> {
+            // One that is no Unix socket stays there, to be taken as the other kind.
+            if let Ok(Some(socket)) = inherited.take_unix_listener(number) {
+                socket.set_nonblocking(true)?;
+                let socket = Socket::Unix(UnixListener::from_std(socket));
+                return Ok(Listening { socket, tag: None, security: Security::Plain });
+            }
+            let none = || io::Error::from(ErrorKind::NotFound);
+            let socket = inherited.take_tcp_listener(number)?.ok_or_else(none)?;
+            socket.set_nonblocking(true)?;
+            bound.addresses.push(socket.local_addr()?);
+            let socket = Socket::Tcp(TcpListener::from_std(socket));
+            Ok(Listening { socket, tag: None, security })
+        };
+        let listening = take().map_err(fail)?;
+        bound.sockets.push(listening);
+    }
+    Ok(inherited.len() > 0)
 }
 
 /// Binds the addresses of one name, by `bind`, which tells the port that it got.

@@ -401,6 +401,7 @@ impl Connection {
             let address = &self.info.address;
             setting.complaints.not_plain.tell(setting.now.seconds, |untold| {
                 log::warn!(
+                    event = "connection_rejected", peer:% = address;
                     "{address} is closed: it speaks TLS, this address does not; closed before without a line: \
                      {untold}"
                 );
@@ -425,7 +426,10 @@ impl Connection {
                 daemon.note_tls_failed(self.info.fd, failure);
                 let address = &self.info.address;
                 complaints.tls.tell(now.seconds, |untold| {
-                    log::warn!("{address} is closed: TLS: {failure}; closed before without a line: {untold}");
+                    log::warn!(
+                        event = "tls_failed", peer:% = address;
+                        "{address} is closed: TLS: {failure}; closed before without a line: {untold}"
+                    );
                 });
             }
         }

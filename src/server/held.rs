@@ -39,6 +39,7 @@ impl Held {
     pub fn tell(&self, peer: &Address, bytes: usize, now: Seconds) {
         self.closed.tell(now, |untold| {
             log::warn!(
+                event = "slow_client", peer:% = peer;
                 "{peer} is closed: it does not take its replies and holds {bytes} bytes, all such clients of this \
                  worker {} of {} (-o read_buf_mem_limit); closed before without a line: {untold}",
                 self.bytes,

@@ -10,9 +10,11 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::base::rationed::Rationed;
 use crate::config::Security;
 use crate::protocol::memcached::{Address, Daemon, TOO_MANY_CONNECTIONS, Tag};
 
+use super::lookout::Pulse;
 use super::per_address::{PerAddress, TooMany};
 use super::transport::{Newcomer, Transport, unix_address};
 use super::worker::WorkerHandle;
@@ -121,6 +123,9 @@ pub(super) struct Listener {
     pause: Option<Pause>,
     paused_at: Instant,
     per_address: PerAddress,
+    pulse: Pulse,
+    refusals: Rationed,
+    exhaustions: Rationed,
 }
 
 /// Says why a client is turned away. One that cannot even take this line learns it from the close, as one does that
@@ -149,9 +154,25 @@ impl Listener {
             let tag = daemon.tags.number_of(tag.as_deref());
             entrances.push(Entrance::new(socket, tag, security));
         }
-        let per_address = PerAddress::new(daemon.settings.connections_per_address);
         let paused_at = Instant::now();
-        Ok(Listener { poll, entrances, workers, daemon, stop, pause: None, paused_at, per_address })
+        Ok(Listener {
+            poll,
+            entrances,
+            workers,
+            daemon,
+            stop,
+            pause: None,
+            paused_at,
+            per_address: PerAddress::default(),
+            pulse: Pulse::default(),
+            refusals: Rationed::default(),
+            exhaustions: Rationed::default(),
+        })
+    }
+
+    /// What tells that its loop turns.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// Accepts until it is told to stop.
@@ -167,6 +188,7 @@ impl Listener {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             }
+            self.pulse.beat();
             for event in &events {
                 if let Some(entrance) = self.entrances.get_mut(event.token().0) {
                     entrance.may_accept = true;
@@ -183,7 +205,7 @@ impl Listener {
     }
 
     fn is_below_limit(&self) -> bool {
-        (self.daemon.connections.open.taken() as usize) < self.daemon.settings.max_connections
+        (self.daemon.connections.open.taken() as usize) < self.daemon.live.max_connections()
     }
 
     fn pause(&mut self, pause: Pause) {
@@ -211,6 +233,7 @@ impl Listener {
             }
             if !self.daemon.settings.max_connections_fast && !self.is_below_limit() {
                 self.pause(Pause::Limit);
+                self.tell_limit(None);
                 // A place may have become free before the pause was known to the workers.
                 if !self.is_below_limit() {
                     return;
@@ -229,7 +252,12 @@ impl Listener {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if self.pause.is_none() {
-                        log::warn!("cannot accept connections for the moment: {error}");
+                        self.exhaustions.tell(self.daemon.clock.now().seconds, |untold| {
+                            log::warn!(
+                                event = "connections_wait";
+                                "cannot accept connections for the moment: {error}; before without a line: {untold}"
+                            );
+                        });
                         self.pause(Pause::Exhaustion);
                     }
                     return;
@@ -238,21 +266,40 @@ impl Listener {
         }
     }
 
+    /// Tells the log, now and then, that there are as many connections as may be, and that `peer` is turned away or
+    /// whoever comes has to wait.
+    fn tell_limit(&self, peer: Option<&Address>) {
+        let limit = self.daemon.live.max_connections();
+        self.refusals.tell(self.daemon.clock.now().seconds, |untold| match peer {
+            Some(peer) => log::warn!(
+                event = "connection_rejected", peer:% = peer;
+                "{peer} is turned away: there are {limit} connections, as many as may be (-c); turned away before \
+                 without a line: {untold}"
+            ),
+            None => log::warn!(
+                event = "connections_wait";
+                "there are {limit} connections, as many as may be (-c): more have to wait; before without a line: \
+                 {untold}"
+            ),
+        });
+    }
+
     /// Hands a new connection to a worker, or turns it away at the limit.
     fn admit(&mut self, mut newcomer: Newcomer) {
         let connections = &self.daemon.connections;
         if !self.is_below_limit() {
             connections.rejected.fetch_add(1, Relaxed);
-            log::debug!("too many connections: {} is turned away", newcomer.peer);
+            self.tell_limit(Some(&newcomer.peer));
             refuse(&mut newcomer);
             return;
         }
-        match self.per_address.enter(&newcomer.peer) {
+        let limit = self.daemon.live.connections_per_address();
+        match self.per_address.enter(&newcomer.peer, limit) {
             Ok(place) => newcomer.place = place,
             Err(TooMany) => {
                 connections.rejected.fetch_add(1, Relaxed);
                 connections.rejected_by_address.fetch_add(1, Relaxed);
-                self.per_address.tell(&newcomer.peer, self.daemon.clock.now().seconds);
+                self.per_address.tell(&newcomer.peer, limit, self.daemon.clock.now().seconds);
                 refuse(&mut newcomer);
                 return;
             }

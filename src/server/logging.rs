@@ -1,9 +1,10 @@
 //! Log lines: where they go, how they look, how many there are.
 //!
-//! One line per event: RFC 3339 time in UTC, level, message. Whoever logs uses the `log` macros and
-//! knows nothing of this file; only start-up and the `verbosity` command call it.
+//! One line per event: RFC 3339 time in UTC, level, message; or a JSON object of these, with what the event is and
+//! whose it is. In systemd's journal, which has time and level of its own, a line begins with its priority. Whoever
+//! logs uses the `log` macros and knows nothing of this file; only start-up and the `verbosity` command call it.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,10 +12,16 @@ use std::sync::OnceLock;
 
 use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target, WriteStyle};
+use log::kv::{Error as KeyError, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Record};
+use nix::sys::stat::fstat;
+
+use crate::config::LogFormat;
 
 /// Environment variable that replaces `-v`, in env_logger's filter syntax.
 const FILTER_VARIABLE: &str = "LARDER_LOG";
+/// Environment variable by which systemd tells which file its journal reads, as `device:inode`.
+const JOURNAL_VARIABLE: &str = "JOURNAL_STREAM";
 
 /// Set once `LARDER_LOG` decided what is logged: `-v` and the `verbosity` command then change nothing.
 static FILTERED_BY_ENVIRONMENT: OnceLock<()> = OnceLock::new();
@@ -59,7 +66,14 @@ impl std::error::Error for LoggingError {}
 ///
 /// # Errors
 /// When the file cannot be opened, or on a second call.
-pub fn init(verbosity: u8, log_file: Option<&Path>) -> Result<(), LoggingError> {
+pub fn init(verbosity: u8, format: LogFormat, log_file: Option<&Path>) -> Result<(), LoggingError> {
+    let for_journal = log_file.is_none() && stderr_is_journal();
+    let line = match (format, for_journal) {
+        (LogFormat::Text, false) => text_line,
+        (LogFormat::Text, true) => journal_line,
+        (LogFormat::Json, false) => json_line,
+        (LogFormat::Json, true) => json_line_for_journal,
+    };
     // The filter lets everything pass; `log::max_level`, which can change later, decides.
     let mut builder = Builder::new();
     builder.filter_level(LevelFilter::Trace).filter_module("mio", LevelFilter::Off).format(line);
@@ -133,9 +147,25 @@ fn level(verbosity: u8) -> LevelFilter {
     }
 }
 
+/// Whether standard error is the journal, which takes the priority of a line from its beginning.
+pub fn stderr_is_journal() -> bool {
+    let Ok(stream) = std::env::var(JOURNAL_VARIABLE) else { return false };
+    fstat(io::stderr()).is_ok_and(|file| stream == format!("{}:{}", file.st_dev, file.st_ino))
+}
+
+/// How the journal knows the level: the priorities of syslog.
+pub fn priority(level: Level) -> &'static str {
+    match level {
+        Level::Error => "<3>",
+        Level::Warn => "<4>",
+        Level::Info => "<6>",
+        Level::Debug | Level::Trace => "<7>",
+    }
+}
+
 /// Writes one event. What clients send can end up in a message, so that line ends and other
 /// control characters are escaped: nobody can forge a line.
-fn line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+fn text_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     let level = record.level();
     let style = out.default_level_style(level);
     write!(out, "{} {style}{level:<5}{style:#} ", out.timestamp_millis())?;
@@ -143,10 +173,65 @@ fn line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
     writeln!(out, "{}", one_line(&message))
 }
 
+fn journal_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let message = record.args().to_string();
+    writeln!(out, "{}{}", priority(record.level()), one_line(&message))
+}
+
+/// The same as an object: time, level and message, and what whoever logs says of the event, such as its peer.
+fn json_line(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let mut object = format!("{{\"time\":\"{}\",\"level\":\"", out.timestamp_millis());
+    object.push_str(&record.level().as_str().to_ascii_lowercase());
+    object.push_str("\",\"message\":");
+    push_json_string(&mut object, &record.args().to_string());
+    // It cannot fail: `Members` never does.
+    let _ = record.key_values().visit(&mut Members(&mut object));
+    writeln!(out, "{object}}}")
+}
+
+fn json_line_for_journal(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    out.write_all(priority(record.level()).as_bytes())?;
+    json_line(out, record)
+}
+
+/// Further members of an object that is being written: numbers as such, anything else as text.
+struct Members<'a>(&'a mut String);
+
+impl<'kvs> VisitSource<'kvs> for Members<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), KeyError> {
+        self.0.push(',');
+        push_json_string(self.0, key.as_str());
+        self.0.push(':');
+        match value.to_u64() {
+            // Writing to a String cannot fail.
+            Some(number) => drop(write!(self.0, "{number}")),
+            None => push_json_string(self.0, &value.to_string()),
+        }
+        Ok(())
+    }
+}
+
+/// Appends `text` as a string of JSON. What JSON lets stand and a terminal or a reader of lines might act on is
+/// escaped as well.
+fn push_json_string(object: &mut String, text: &str) {
+    for c in serde_json::Value::from(text).to_string().chars() {
+        match c {
+            // All below U+10000.
+            _ if is_risky(c) => drop(write!(object, "\\u{:04x}", u32::from(c))),
+            _ => object.push(c),
+        }
+    }
+}
+
+/// Ends a line, or moves a terminal's cursor, or makes its text run the other way.
+fn is_risky(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 fn one_line(message: &str) -> String {
     let mut escaped = String::with_capacity(message.len());
     for c in message.chars() {
-        if c.is_control() {
+        if is_risky(c) {
             escaped.extend(c.escape_default());
         } else {
             escaped.push(c);
@@ -181,6 +266,16 @@ mod tests {
     #[test]
     fn a_message_cannot_hold_a_second_line() {
         assert_eq!(one_line("a\r\nb\tc\u{1b}[1mü"), "a\\r\\nb\\tc\\u{1b}[1mü");
+        assert_eq!(one_line("a\u{2028}b\u{202e}c\u{9b}1m"), "a\\u{2028}b\\u{202e}c\\u{9b}1m");
+    }
+
+    #[test]
+    fn a_string_of_json_cannot_end_early() {
+        let risky = "a\"}\r\n{\\\u{1b}[1m\u{7f}\u{9b}\u{2028}\u{202e}ü";
+        let mut object = String::new();
+        push_json_string(&mut object, risky);
+        assert_eq!(object, r#""a\"}\r\n{\\\u001b[1m\u007f\u009b\u2028\u202eü""#);
+        assert_eq!(serde_json::from_str::<String>(&object).unwrap(), risky);
     }
 
     /// The only test that installs the logger: there is one per process.
@@ -189,17 +284,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("larder.log");
         let missing = folder.path().join("no/such.log");
-        let error = init(0, Some(&missing)).unwrap_err();
+        let error = init(0, LogFormat::Text, Some(&missing)).unwrap_err();
         assert!(error.to_string().starts_with("cannot append to the log file"), "{error}");
         assert_eq!(error.exit_code(), 71);
 
-        init(0, Some(&path)).unwrap();
+        init(0, LogFormat::Text, Some(&path)).unwrap();
         log::info!("logging test: started\nup");
         log::debug!("logging test: hidden");
         set_verbosity(1);
         log::debug!("logging test: shown");
         set_verbosity(0);
-        assert!(matches!(init(0, None), Err(LoggingError::AlreadyStarted)));
+        assert!(matches!(init(0, LogFormat::Text, None), Err(LoggingError::AlreadyStarted)));
 
         let text = std::fs::read_to_string(&path).unwrap();
         let ours: Vec<&str> = text.lines().filter(|line| line.contains("logging test: ")).collect();

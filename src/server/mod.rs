@@ -13,10 +13,13 @@ mod left;
 mod listener;
 pub mod logging;
 mod logins;
+mod lookout;
+mod manager;
 mod metrics;
 mod page;
 mod per_address;
 pub mod process;
+mod reload;
 mod sandbox;
 mod share;
 mod tls;
@@ -40,12 +43,14 @@ use signal_hook::iterator::Signals;
 use crate::auth::{AuthError, Guard};
 use crate::base::clock::Clock;
 use crate::base::sys;
-use crate::config::{self, Settings};
+use crate::config::{Reader, Settings};
 use crate::protocol::memcached::{self, ConnectionInfo, Daemon, Hooks};
-use crate::store::{Automove, LruMode, LruPolicy, SegmentShares, Store, StoreOptions, Tuning};
+use crate::store::{Store, StoreOptions};
 
 use bind::Bound;
 use listener::{Listener, Listening};
+use lookout::{ListenerSigns, Lookout};
+use manager::Manager;
 use metrics::MetricsServer;
 use process::{EXIT_OSERR, ProcessError};
 use tls::{Certificates, TlsError};
@@ -113,16 +118,16 @@ impl From<TlsError> for StartError {
     }
 }
 
-/// Starts the daemon, serves until a signal stops it, and cleans up.
+/// Starts the daemon, serves until a signal stops it, and cleans up. On SIGHUP `reader` reads the options again.
 ///
 /// # Errors
 /// [`StartError`] if it cannot start: nothing is served then.
-pub fn run(settings: Settings) -> Result<(), StartError> {
-    logging::init(settings.verbosity, settings.log_file.as_deref())
+pub fn run(settings: Settings, reader: Reader) -> Result<(), StartError> {
+    logging::init(settings.verbosity, settings.log_format, settings.log_file.as_deref())
         .map_err(|error| StartError { message: error.to_string(), exit_code: error.exit_code() })?;
     logging::tell_of_panics();
     let has_log_file = settings.log_file.is_some();
-    let ran = start_and_serve(settings);
+    let ran = start_and_serve(settings, reader);
     // Beside what main writes to stderr, where nobody may be listening any more.
     if let Err(error) = &ran
         && has_log_file
@@ -132,19 +137,16 @@ pub fn run(settings: Settings) -> Result<(), StartError> {
     ran
 }
 
-fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
+fn start_and_serve(mut settings: Settings, reader: Reader) -> Result<(), StartError> {
     let mut warnings: Vec<String> = std::mem::take(&mut settings.warnings);
     warnings.extend(process::root_check(&settings)?);
     if settings.core_dumps {
         process::enable_core_dumps()?;
     }
-    // A name may stand for an address of each family.
-    let udp_sockets = 2 * settings.udp.listen.len() * settings.udp_sockets_per_address();
-    let wanted = settings.max_connections + DESCRIPTORS_SPARE + 4 * settings.threads + udp_sockets;
-    let descriptors = process::raise_descriptor_limit(wanted as u64)?;
-    if descriptors < wanted as u64 {
-        let clients = settings.max_connections;
-        warnings.push(format!("{descriptors} file descriptors are too few for {clients} connections"));
+    let wanted = descriptors_wanted(settings.max_connections, &settings) as u64;
+    let descriptors = process::raise_descriptor_limit(wanted)?;
+    if descriptors < wanted {
+        warnings.push(too_few(descriptors, settings.max_connections));
     }
     // All that is likely to fail comes before the daemon goes to the background, where nobody is told.
     settings.user.as_deref().map_or(Ok(()), process::check_user)?;
@@ -152,6 +154,7 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
         *path = std::path::absolute(&path).map_err(StartError::system)?;
         process::check_pid_file(path)?;
     }
+    make_absolute(&mut settings)?;
     // While it may be read: perhaps only root may.
     let (guard, of_guard) = logins::guard(&settings)?;
     warnings.extend(of_guard);
@@ -170,6 +173,9 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
         let needed = settings.memory_limit_bytes as u64 + THREAD_STACK_BYTES * (settings.threads as u64 + 2);
         warnings.extend(process::lock_memory(needed, settings.user.as_deref()));
     }
+    // While a socket may be opened, and before it is another user who would have to.
+    let (manager, of_manager) = Manager::from_environment();
+    warnings.extend(of_manager);
     // From here on a signal is noted, to be acted on once everything runs.
     let signals = Signals::new([SIGINT, SIGTERM, SIGUSR1, SIGHUP])
         .map_err(|error| StartError::system(format_args!("cannot catch signals: {error}")))?;
@@ -180,9 +186,7 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
     });
     settings.user.as_deref().map_or(Ok(()), process::drop_privileges)?;
     process::settle_core_dumps(&settings)?;
-    if let Some(path) = std::env::var_os(PORT_FILE_VARIABLE) {
-        process::write_port_file(Path::new(&path), &bound.addresses, &bound.udp_addresses)?;
-    }
+    write_port_file(&bound)?;
     if bound.sockets.is_empty() && bound.udp_addresses.is_empty() {
         warnings.push("nobody can connect: expected a port (-p, -U) or a Unix socket (-s)".to_owned());
     }
@@ -192,7 +196,8 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
     }
     let is_daemon = settings.daemonize;
     let secrets = Secrets { guard, certificates };
-    let served = Threads::start(settings, bound, secrets).map(|threads| threads.serve(signals));
+    let served =
+        Threads::start(settings, bound, secrets, manager).map(|threads| threads.serve(signals, reader));
     // As memcached does, the pid file of a process in the foreground stays for whoever asked for it.
     if let Some(file) = pid_file.filter(|_| is_daemon || served.is_err())
         && let Err(error) = file.remove()
@@ -200,6 +205,38 @@ fn start_and_serve(mut settings: Settings) -> Result<(), StartError> {
         log::warn!("{error}");
     }
     served.inspect(|()| log::info!("stopped"))
+}
+
+/// Tells tests and scripts on which ports clients are served, if they want to know.
+fn write_port_file(bound: &Bound) -> Result<(), ProcessError> {
+    match std::env::var_os(PORT_FILE_VARIABLE) {
+        Some(path) => process::write_port_file(Path::new(&path), &bound.addresses, &bound.udp_addresses),
+        None => Ok(()),
+    }
+}
+
+/// Files that are read again later are to be found from the directory that a process in the background has.
+fn make_absolute(settings: &mut Settings) -> Result<(), StartError> {
+    if settings.daemonize {
+        let Settings { auth_file, users_file, tls, .. } = settings;
+        let files = [auth_file, users_file, &mut tls.chain_cert, &mut tls.key, &mut tls.ca_cert];
+        for file in files.into_iter().flatten() {
+            *file = std::path::absolute(&file).map_err(StartError::system)?;
+        }
+    }
+    Ok(())
+}
+
+/// Descriptors for so many connections and all else that the settings ask for.
+fn descriptors_wanted(connections: usize, settings: &Settings) -> usize {
+    // A name may stand for an address of each family.
+    let udp_sockets = 2 * settings.udp.listen.len() * settings.udp_sockets_per_address();
+    connections + DESCRIPTORS_SPARE + 4 * settings.threads + udp_sockets
+}
+
+/// A warning of descriptors that are less than [`descriptors_wanted`].
+fn too_few(descriptors: u64, connections: usize) -> String {
+    format!("{descriptors} file descriptors are too few for {connections} connections")
 }
 
 /// What the settings say about the store.
@@ -214,34 +251,8 @@ fn store_options(settings: &Settings) -> StoreOptions {
         slab_growth_factor: settings.slab_growth_factor,
         slab_min_size: settings.slab_min_size,
         reclaim_expired: settings.lru_crawler,
-        tuning: tuning(settings),
+        tuning: memcached::tuning(settings),
         ..StoreOptions::default()
-    }
-}
-
-/// What the settings say about that which clients may change later.
-fn tuning(settings: &Settings) -> Tuning {
-    Tuning {
-        lru_mode: if settings.lru_segmented { LruMode::Segmented } else { LruMode::Flat },
-        lru_policy: match settings.lru_policy {
-            config::LruPolicy::Probation => LruPolicy::Probation,
-            config::LruPolicy::Classic => LruPolicy::Classic,
-        },
-        segment_shares: SegmentShares {
-            hot_percent: settings.hot_lru_pct,
-            warm_percent: settings.warm_lru_pct,
-        },
-        hot_max_factor: settings.hot_max_factor,
-        warm_max_factor: settings.warm_max_factor,
-        temp_lru: settings.temp_lru,
-        temporary_ttl: settings.temporary_ttl,
-        automove: match settings.slab_automove {
-            0 => Automove::Off,
-            1 => Automove::Gentle,
-            _ => Automove::Eager,
-        },
-        automove_ratio: settings.slab_automove_ratio,
-        automove_window: settings.slab_automove_window,
     }
 }
 
@@ -259,32 +270,30 @@ struct Threads {
     workers: Arc<[WorkerHandle]>,
     handles: Vec<JoinHandle<()>>,
     certificates: Option<Arc<Certificates>>,
-    /// Ends the thread that looks after the certificates when it is dropped.
+    manager: Arc<Manager>,
+    /// Ends the threads that look after the certificates and the whole when it is dropped.
     watch: Sender<()>,
     metrics: Option<MetricsServer>,
 }
 
 impl Threads {
-    fn start(settings: Settings, bound: Bound, secrets: Secrets) -> Result<Threads, StartError> {
+    fn start(
+        settings: Settings,
+        bound: Bound,
+        secrets: Secrets,
+        manager: Manager,
+    ) -> Result<Threads, StartError> {
         let Secrets { guard, certificates } = secrets;
         let cannot = |error: io::Error| StartError::system(format_args!("cannot start the workers: {error}"));
         let store = Store::new(&store_options(&settings));
         let threads = settings.threads;
-        // What clients may do to the process.
-        let hooks = Hooks {
-            on_verbosity: logging::set_verbosity,
-            on_shutdown: stop_by_command,
-            debug_commands: std::env::var_os(DEBUG_VARIABLE).is_some_and(|value| value == "1"),
-            on_misbehave: process::misbehave,
-            on_panic: process::panic_for_a_test,
-        };
         let is_confined = settings.drop_privileges;
         if is_confined {
             let cannot = |error| StartError::system(format_args!("-o drop_privileges: no filter: {error}"));
             sandbox::confine_process().map_err(cannot)?;
         }
         let asked = certificates.clone().map(|certificates| certificates as Arc<dyn memcached::Certificates>);
-        let mut daemon = Daemon::new(settings, store, Clock::start(), hooks).with_certificates(asked);
+        let mut daemon = Daemon::new(settings, store, Clock::start(), hooks()).with_certificates(asked);
         daemon.guard = guard;
         let daemon = Arc::new(daemon);
         let stop = Arc::new(AtomicBool::new(false));
@@ -297,12 +306,8 @@ impl Threads {
                 Worker::new(number, udp, daemon.clone(), certificates.clone(), waker.clone(), stop.clone())
                     .map_err(cannot)?;
             workers.push(handle);
-            let thread = thread::Builder::new().name(format!("worker {number}"));
-            handles.push(
-                thread
-                    .spawn(move || end_with(confined(is_confined).and_then(|()| worker.run())))
-                    .map_err(cannot)?,
-            );
+            let run = move || end_with(confined(is_confined).and_then(|()| worker.run()));
+            handles.push(spawn(format!("worker {number}"), run).map_err(cannot)?);
         }
         for Listening { socket, tag, .. } in &bound.sockets {
             let (fd, address) = (socket.fd(), socket.address());
@@ -319,26 +324,33 @@ impl Threads {
         logins::start_checking(daemon.guard.as_ref(), workers.clone()).map_err(cannot)?;
         let listener = Listener::new(poll, bound.sockets, workers.clone(), daemon.clone(), stop.clone())
             .map_err(cannot)?;
-        let thread = thread::Builder::new().name("listener".to_owned());
-        handles.push(
-            thread
-                .spawn(move || end_with(confined(is_confined).and_then(|()| listener.run())))
-                .map_err(cannot)?,
-        );
+        let signs = ListenerSigns { pulse: listener.pulse(), waker: waker.clone() };
+        let run = move || end_with(confined(is_confined).and_then(|()| listener.run()));
+        handles.push(spawn("listener".to_owned(), run).map_err(cannot)?);
         let (watch, watched) = crossbeam::channel::bounded(0);
+        let manager = Arc::new(manager);
+        let lookout = Lookout {
+            daemon: daemon.clone(),
+            workers: workers.clone(),
+            listener: signs,
+            manager: manager.clone(),
+        };
+        let stopped = watched.clone();
+        handles.push(spawn("lookout".to_owned(), move || lookout.run(&stopped)).map_err(cannot)?);
         if let Some(certificates) = certificates.clone() {
-            let thread = thread::Builder::new().name("certificates".to_owned());
             let look = move || tls::watch(&certificates, &watched);
-            handles.push(thread.spawn(look).map_err(cannot)?);
+            handles.push(spawn("certificates".to_owned(), look).map_err(cannot)?);
         }
         let metrics = MetricsServer::start(bound.metrics, daemon.clone()).map_err(cannot)?;
-        Ok(Threads { daemon, stop, listener: waker, workers, handles, certificates, watch, metrics })
+        Ok(Threads { daemon, stop, listener: waker, workers, handles, certificates, manager, watch, metrics })
     }
 
     /// Reads all files again that may have changed. Each tells the log what has come of it.
-    fn read_again(&self) {
+    fn read_again(&self, reader: &mut Reader) {
         let (guard, certificates) = (self.daemon.guard.as_ref(), self.certificates.as_ref());
-        if guard.is_none() && certificates.is_none() {
+        if reader.has_file() {
+            reload::options(&self.daemon, reader);
+        } else if guard.is_none() && certificates.is_none() {
             log::info!("SIGHUP: nothing to read again");
         }
         guard.into_iter().for_each(logins::read_again);
@@ -346,13 +358,17 @@ impl Threads {
     }
 
     /// Waits for a signal to stop, then for the threads.
-    fn serve(self, mut signals: Signals) {
+    fn serve(self, mut signals: Signals, mut reader: Reader) {
+        self.manager.ready();
         for signal in signals.forever() {
             if signal != SIGHUP {
                 break;
             }
-            self.read_again();
+            self.manager.reloading();
+            self.read_again(&mut reader);
+            self.manager.ready();
         }
+        self.manager.stopping();
         if let Some(metrics) = &self.metrics {
             metrics.unready();
         }
@@ -374,6 +390,22 @@ impl Threads {
             metrics.stop();
         }
     }
+}
+
+/// What clients may do to the process.
+fn hooks() -> Hooks {
+    Hooks {
+        on_verbosity: logging::set_verbosity,
+        on_shutdown: stop_by_command,
+        debug_commands: std::env::var_os(DEBUG_VARIABLE).is_some_and(|value| value == "1"),
+        on_misbehave: process::misbehave,
+        on_panic: process::panic_for_a_test,
+        on_hang: process::hang_for_a_test,
+    }
+}
+
+fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name).spawn(run)
 }
 
 /// The beginning of a thread that meets what clients send.

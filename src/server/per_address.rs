@@ -41,31 +41,24 @@ impl Drop for Place {
 pub(super) struct TooMany;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct PerAddress {
-    /// 0 for none.
-    limit: usize,
     counts: Arc<Counts>,
     refusals: Rationed,
 }
 
 impl PerAddress {
-    /// At most `limit` connections for each; 0 for no limit.
-    pub fn new(limit: usize) -> PerAddress {
-        PerAddress { limit, counts: Arc::default(), refusals: Rationed::default() }
-    }
-
-    /// A place for one more connection of `peer`. Clients of a Unix socket need none, nor does anybody without a
-    /// limit.
-    pub fn enter(&self, peer: &Address) -> Result<Option<Box<Place>>, TooMany> {
+    /// A place for one more connection of `peer`, of `limit`. Clients of a Unix socket need none, nor does anybody
+    /// where the limit is 0; a limit that is set later counts those that come from then on.
+    pub fn enter(&self, peer: &Address, limit: usize) -> Result<Option<Box<Place>>, TooMany> {
         let Address::Tcp(peer) = peer else { return Ok(None) };
-        if self.limit == 0 {
+        if limit == 0 {
             return Ok(None);
         }
         let ip = network(peer.ip());
         let mut counts = self.counts.lock();
         let count = counts.entry(ip).or_default();
-        if *count >= self.limit {
+        if *count >= limit {
             return Err(TooMany);
         }
         *count += 1;
@@ -73,12 +66,12 @@ impl PerAddress {
     }
 
     /// Tells the log, now and then, that `peer` is refused for it.
-    pub fn tell(&self, peer: &Address, now: Seconds) {
+    pub fn tell(&self, peer: &Address, limit: usize, now: Seconds) {
         self.refusals.tell(now, |untold| {
             log::warn!(
-                "{peer} is turned away: its address has {} connections (-o conns_per_address); turned away before \
-                 without a line: {untold}",
-                self.limit,
+                event = "connection_rejected", peer:% = peer;
+                "{peer} is turned away: its address has {limit} connections (-o conns_per_address); turned away \
+                 before without a line: {untold}"
             );
         });
     }
@@ -94,26 +87,26 @@ mod tests {
 
     #[test]
     fn each_address_has_its_places_and_gets_them_back() {
-        let limited = PerAddress::new(2);
+        let limited = PerAddress::default();
         let (one, other) = (peer("10.0.0.1:5"), peer("[2001:db8::1]:5"));
-        let first = limited.enter(&one).unwrap();
-        let _second = limited.enter(&peer("10.0.0.1:6")).unwrap();
-        assert_eq!(limited.enter(&one).unwrap_err(), TooMany);
-        let _third = limited.enter(&other).unwrap();
-        let _neighbour = limited.enter(&peer("[2001:db8::2]:5")).unwrap();
-        assert_eq!(limited.enter(&peer("[2001:db8::3]:5")).unwrap_err(), TooMany);
-        assert!(limited.enter(&Address::Unknown).unwrap().is_none());
+        let first = limited.enter(&one, 2).unwrap();
+        let _second = limited.enter(&peer("10.0.0.1:6"), 2).unwrap();
+        assert_eq!(limited.enter(&one, 2).unwrap_err(), TooMany);
+        let _third = limited.enter(&other, 2).unwrap();
+        let _neighbour = limited.enter(&peer("[2001:db8::2]:5"), 2).unwrap();
+        assert_eq!(limited.enter(&peer("[2001:db8::3]:5"), 2).unwrap_err(), TooMany);
+        assert!(limited.enter(&Address::Unknown, 2).unwrap().is_none());
         drop(first);
-        let again = limited.enter(&one).unwrap();
-        assert_eq!(limited.enter(&one).unwrap_err(), TooMany);
+        let again = limited.enter(&one, 2).unwrap();
+        assert_eq!(limited.enter(&one, 2).unwrap_err(), TooMany);
         drop((again, _second, _third, _neighbour));
         assert!(limited.counts.lock().is_empty());
     }
 
     #[test]
     fn without_a_limit_nobody_is_counted() {
-        let unlimited = PerAddress::new(0);
-        assert!(unlimited.enter(&peer("10.0.0.1:5")).unwrap().is_none());
+        let unlimited = PerAddress::default();
+        assert!(unlimited.enter(&peer("10.0.0.1:5"), 0).unwrap().is_none());
         assert!(unlimited.counts.lock().is_empty());
     }
 }

@@ -300,6 +300,13 @@ pub fn panic_for_a_test() {
     panic!("a client asked for it");
 }
 
+/// Does nothing for ever, so that a test can see whether anybody notices.
+pub fn hang_for_a_test() {
+    loop {
+        std::thread::park();
+    }
+}
+
 /// Writes the ports in use to the file that `MEMCACHED_PORT_FILENAME` names, one line each.
 ///
 /// # Errors

@@ -25,6 +25,7 @@ use crate::protocol::memcached::{CloseReason, Daemon};
 use super::complaints::Complaints;
 use super::connection::{Buffers, Connection, Fate, Setting};
 use super::held::Held;
+use super::lookout::Pulse;
 use super::tls::Certificates;
 use super::transport::Newcomer;
 use super::udp::UdpEndpoint;
@@ -61,9 +62,15 @@ pub(super) struct WorkerHandle {
     waker: Waker,
     bell: Arc<Bell>,
     connections: Arc<AtomicUsize>,
+    pulse: Pulse,
 }
 
 impl WorkerHandle {
+    /// Whether its loop turns.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
     /// Connections that this worker has, those on their way included.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Relaxed)
@@ -91,6 +98,8 @@ pub(super) struct Worker {
     incoming: Receiver<Newcomer>,
     /// Shared with the handle.
     bell: Arc<Bell>,
+    /// Likewise.
+    pulse: Pulse,
     /// More has come in than was adopted in one round.
     has_newcomers: bool,
     /// Boxed, so that a slab that grows does not copy them all.
@@ -151,8 +160,13 @@ impl Worker {
         let (sender, incoming) = unbounded();
         let connections = Arc::new(AtomicUsize::new(0));
         let bell = Arc::new(Bell::default());
-        let handle =
-            WorkerHandle { incoming: sender, waker, bell: bell.clone(), connections: connections.clone() };
+        let handle = WorkerHandle {
+            incoming: sender,
+            waker,
+            bell: bell.clone(),
+            connections: connections.clone(),
+            pulse: Pulse::default(),
+        };
         let now = daemon.clock.now();
         let endpoint = |(socket, tag): (_, Option<String>)| {
             UdpEndpoint::new(socket, daemon.tags.number_of(tag.as_deref()), number, now.seconds)
@@ -167,6 +181,7 @@ impl Worker {
             poll,
             incoming,
             bell,
+            pulse: handle.pulse.clone(),
             has_newcomers: false,
             connections: Slab::new(),
             udp,
@@ -211,6 +226,7 @@ impl Worker {
             if self.stop.load(Ordering::Relaxed) {
                 return Ok(());
             }
+            self.pulse.beat();
             let instant = Instant::now();
             self.daemon.clock.refresh(&mut self.now, instant);
             let waiting = self.ready.len();
@@ -349,7 +365,7 @@ impl Worker {
 
     /// Closes connections whose TLS handshake is not done in time.
     fn close_slow_handshakes(&mut self) {
-        let limit = match self.daemon.settings.idle_timeout {
+        let limit = match self.daemon.live.idle_timeout() {
             0 => HANDSHAKE_SECS,
             idle_timeout => idle_timeout.min(HANDSHAKE_SECS),
         };
@@ -369,6 +385,7 @@ impl Worker {
                 let address = &connection.info().address;
                 self.complaints.tls.tell(now, |untold| {
                     log::warn!(
+                        event = "tls_failed", peer:% = address;
                         "{address} is closed: TLS: the handshake takes more than {limit} s; closed before \
                          without a line: {untold}"
                     );
@@ -390,7 +407,7 @@ impl Worker {
 
     /// Looks once a second for connections that are silent for too long, and closes some of them.
     fn close_idle(&mut self) {
-        let (limit, now) = (self.daemon.settings.idle_timeout, self.now.seconds);
+        let (limit, now) = (self.daemon.live.idle_timeout(), self.now.seconds);
         if limit == 0 {
             return;
         }

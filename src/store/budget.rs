@@ -141,6 +141,7 @@ impl Budget {
         let limit = (used - used / GIVEN_UP_PART).max(1);
         if self.limit.fetch_min(limit, Relaxed) > limit {
             log::warn!(
+                event = "memory_pressure";
                 "the system has no more memory: the limit is {} MB from now on, until cache_memlimit sets another",
                 (limit * self.page_bytes) >> 20
             );

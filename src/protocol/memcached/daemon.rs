@@ -10,15 +10,17 @@ use parking_lot::Mutex;
 use crate::auth::Guard;
 use crate::base::clock::{Clock, Now};
 use crate::base::handover::Places;
-use crate::config::Settings;
+use crate::config::{self, Settings};
 use crate::counters;
-use crate::store::{Automove, CrawlReport, EventListener, Evicted, LruMode, Store, StoreStats};
+use crate::store::{Automove, CrawlReport, EventListener, Evicted, LruMode, LruPolicy, Store, StoreStats};
 
+use super::audit::Audit;
 use super::conns::Connections;
 use super::crawler::Crawler;
 use super::debug::Held;
 use super::detail::Prefixes;
 use super::hotkeys::HotKeys;
+use super::live::Live;
 use super::tags::{Tag, Tags};
 use super::tls::Certificates;
 use super::watch::{DETAIL, EVICTIONS, SYSEVENTS, TAGS, WatchHub};
@@ -147,6 +149,8 @@ pub struct Hooks {
     pub on_misbehave: fn() -> bool,
     /// A thread is to panic.
     pub on_panic: fn(),
+    /// A thread is to do nothing any more.
+    pub on_hang: fn(),
 }
 
 impl Default for Hooks {
@@ -158,6 +162,7 @@ impl Default for Hooks {
             debug_commands: false,
             on_misbehave: || true,
             on_panic: || (),
+            on_hang: || (),
         }
     }
 }
@@ -191,8 +196,10 @@ impl EventListener for StoreEvents {
 pub struct Daemon {
     /// The items.
     pub store: Arc<Store>,
-    /// As at start.
+    /// As at start; what may change is elsewhere, some of it in `live`.
     pub settings: Settings,
+    /// Limits that may change.
+    pub live: Live,
     /// Lets clients in, if they have to log in.
     pub guard: Option<Guard>,
     /// Where time is read.
@@ -208,6 +215,8 @@ pub struct Daemon {
     pub registry: Connections,
     /// Who watches.
     pub(super) watch: Arc<WatchHub>,
+    /// What the log has been told of clients.
+    pub(super) audit: Audit,
     /// What `stats detail` counts.
     pub(super) prefixes: Prefixes,
     /// What `stats hotkeys` tells.
@@ -232,6 +241,7 @@ impl Daemon {
         Daemon {
             registry: Connections::default(),
             watch,
+            audit: Audit::default(),
             prefixes: Prefixes::new(settings.prefix_delimiter),
             hot_keys: HotKeys::new(if settings.hotkeys { settings.threads } else { 0 }),
             store,
@@ -248,6 +258,7 @@ impl Daemon {
             held: Held::default(),
             certificates: None,
             verbosity: AtomicU8::new(settings.verbosity),
+            live: Live::new(&settings),
             hooks,
             baseline: Mutex::default(),
             settings,
@@ -280,6 +291,13 @@ impl Daemon {
         let tuning = self.store.tuning();
         Settings {
             verbosity: self.verbosity(),
+            max_connections: self.live.max_connections(),
+            connections_per_address: self.live.connections_per_address(),
+            idle_timeout: self.live.idle_timeout(),
+            lru_policy: match tuning.lru_policy {
+                LruPolicy::Probation => config::LruPolicy::Probation,
+                LruPolicy::Classic => config::LruPolicy::Classic,
+            },
             memory_limit_bytes: self.store.memory_limit_bytes(),
             detail_enabled: self.watch.observed() & DETAIL != 0,
             lru_crawler: self.store.reclaims_expired(),

@@ -50,6 +50,10 @@ pub(super) fn execute(order: DebugOrder, turn: &Turn) -> &'static [u8] {
             (hooks.on_panic)();
             reply::OK
         }
+        DebugOrder::Hang => {
+            (hooks.on_hang)();
+            reply::OK
+        }
     }
 }
 

@@ -1,16 +1,18 @@
 //! From a [`Request`] to the store and back to a reply.
 
+use crate::auth::User;
 use crate::base::clock::{Deadline, Now, Seconds};
 use crate::protocol::output::Output;
 use crate::store::{Arithmetic, Direction, ItemView, ReserveError, StoreOutcome, StoreRequest};
 
+use super::audit;
 use super::crawler::{self, ItemsJob};
 use super::debug;
 use super::hotkeys::{self, SAMPLED};
 use super::job::Job;
 use super::observe;
 use super::reply;
-use super::request::{CrawlerOrder, Request, Retrieval};
+use super::request::{CrawlerOrder, Request, Retrieval, TuneOrder};
 use super::rights;
 use super::session::{Answer, Carrier, Expecting, Next, Session, Step, Turn};
 use super::stats;
@@ -192,6 +194,8 @@ impl Session {
     /// Carries out a request that is about the daemon and not about a key. Whether the connection is to be
     /// closed.
     fn administrate(&mut self, request: Request, turn: &mut Turn) -> Next {
+        let user = self.user.clone();
+        let user = user.as_deref();
         match request {
             // Others with datagrams for the same socket would wait until all items are gone through. And a sender
             // whose address may be forged is not to stop the daemon.
@@ -204,10 +208,11 @@ impl Session {
             {
                 turn.reply(reply::NOT_OVER_UDP, noreply);
             }
-            Request::FlushAll { delay, noreply } => flush_all(delay, noreply, turn),
+            Request::FlushAll { delay, noreply } => flush_all(delay, noreply, user, turn),
             Request::Version => turn.output.push(reply::VERSION),
             Request::Verbosity { level, noreply } => {
                 turn.daemon.set_verbosity(level);
+                audit::change(user, turn, format_args!("the verbosity is {} now", turn.daemon.verbosity()));
                 turn.reply(reply::OK, noreply);
             }
             Request::Stats { what, arguments } => {
@@ -221,9 +226,15 @@ impl Session {
                 // It may have switched counting by prefix.
                 turn.observed = turn.daemon.watch.observed() | turn.observed & (rights::LIMITED | SAMPLED);
             }
-            Request::CacheMemlimit { megabytes, noreply } => cache_memlimit(megabytes, noreply, turn),
-            Request::Tune { order, noreply } => turn.reply(tuning::execute(order, turn), noreply),
-            Request::Crawler { order, noreply } => self.begin(crawler::execute(order, turn), noreply, turn),
+            Request::CacheMemlimit { megabytes, noreply } => cache_memlimit(megabytes, noreply, user, turn),
+            Request::Tune { order, noreply } => tune(order, noreply, user, turn),
+            Request::Crawler { order, noreply } => {
+                let job = crawler::execute(order, turn);
+                if matches!(job, Err(reply::OK)) && order.is_change() {
+                    audit::change(user, turn, format_args!("{order}"));
+                }
+                self.begin(job, noreply, turn);
+            }
             Request::Watch { topics, noreply } => match watch::begin(topics, turn) {
                 Ok(watching) => {
                     turn.output.push(reply::OK);
@@ -232,13 +243,20 @@ impl Session {
                 Err(line) => turn.reply(line, noreply),
             },
             Request::Shutdown { mode, noreply } => match shutdown(mode, turn) {
-                Ok(()) => return Next::Close,
+                Ok(()) => {
+                    audit::change(user, turn, format_args!("shutdown"));
+                    return Next::Close;
+                }
                 Err(line) => turn.reply(line, noreply),
             },
             Request::RefreshCerts { noreply } => tls::refresh_certs(noreply, turn),
             Request::Debug { order, noreply } => turn.reply(debug::execute(order, turn), noreply),
             Request::FlushPrefix { prefix, noreply } => {
-                self.begin(crawler::flush_prefix(prefix, noreply, turn), noreply, turn);
+                let job = crawler::flush_prefix(prefix, noreply, turn);
+                if job.is_ok() {
+                    audit::change(user, turn, format_args!("flush_prefix {}", prefix.escape_ascii()));
+                }
+                self.begin(job, noreply, turn);
             }
             _ => {}
         }
@@ -336,7 +354,15 @@ fn arithmetic(direction: Direction, key: &[u8], delta: u64, noreply: bool, turn:
     turn.reply(line, noreply);
 }
 
-fn flush_all(delay: i32, noreply: bool, turn: &mut Turn) {
+fn tune(order: TuneOrder, noreply: bool, user: Option<&User>, turn: &mut Turn) {
+    let line = tuning::execute(order, turn);
+    if line == reply::OK {
+        audit::change(user, turn, format_args!("{order}"));
+    }
+    turn.reply(line, noreply);
+}
+
+fn flush_all(delay: i32, noreply: bool, user: Option<&User>, turn: &mut Turn) {
     turn.counters.cmd_flush.add(1);
     if !turn.daemon.settings.flush_enabled {
         turn.reply(reply::FLUSH_NOT_ALLOWED, noreply);
@@ -347,6 +373,7 @@ fn flush_all(delay: i32, noreply: bool, turn: &mut Turn) {
         Deadline::NEVER | Deadline::PASSED => store.flush(turn.now.seconds),
         at => store.flush_at(Seconds(at.0)),
     }
+    audit::change(user, turn, format_args!("flush_all {delay}"));
     turn.reply(reply::OK, noreply);
 }
 
@@ -358,17 +385,16 @@ fn shutdown(mode: &[u8], turn: &Turn) -> Result<(), &'static [u8]> {
     if !matches!(mode, b"" | b"graceful") {
         return Err(reply::BAD_SHUTDOWN_MODE);
     }
-    log::info!("a client shuts the daemon down");
     (turn.daemon.hooks.on_shutdown)();
     Ok(())
 }
 
-fn cache_memlimit(megabytes: u32, noreply: bool, turn: &mut Turn) {
+fn cache_memlimit(megabytes: u32, noreply: bool, user: Option<&User>, turn: &mut Turn) {
     let line = match megabytes {
         ..MEMLIMIT_MB_MIN => reply::MEMLIMIT_TOO_SMALL,
         MEMLIMIT_MB_MIN..=MEMLIMIT_MB_MAX => {
             if turn.daemon.store.set_memory_limit((megabytes as usize) << 20) {
-                log::info!("the memory limit is {megabytes} MB now");
+                audit::change(user, turn, format_args!("the memory limit is {megabytes} MB now"));
                 reply::OK
             } else {
                 reply::MEMLIMIT_OUT_OF_BOUNDS

@@ -4,6 +4,7 @@
 //! [`Output`](super::output::Output). It does no I/O, so any transport can stand before it.
 
 mod ahead;
+mod audit;
 mod conns;
 mod crawler;
 mod daemon;
@@ -18,6 +19,7 @@ mod figures;
 pub mod fuzzing;
 mod hotkeys;
 mod job;
+mod live;
 mod login;
 mod meta;
 mod metric_names;
@@ -39,6 +41,7 @@ pub use conns::{Address, ConnectionInfo, ConnectionState, Connections};
 pub use daemon::{ConnectionCounters, Daemon, Hooks, WorkerCounters, WorkerFigures};
 pub use datagram::{Exchange, FRAGMENT_BYTES, Message};
 pub use figures::figures;
+pub use live::{Live, tuning};
 pub use metrics::{CONTENT_TYPE as METRICS_CONTENT_TYPE, metrics};
 pub use reply::TOO_MANY_CONNECTIONS;
 pub use session::{Next, Served, Session, Turn};

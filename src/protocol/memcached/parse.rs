@@ -249,8 +249,11 @@ fn administrative(line: &[u8]) -> Request<'_> {
         b"debugtime" => Request::Debug { order: DebugOrder::Time(tokens.argument(1, noreply)), noreply },
         b"debugitem" => debug::parse_item(&tokens, noreply),
         b"misbehave" => {
-            let panics = tokens.argument(1, noreply) == b"panic";
-            let order = if panics { DebugOrder::Panic } else { DebugOrder::Misbehave };
+            let order = match tokens.argument(1, noreply) {
+                b"panic" => DebugOrder::Panic,
+                b"hang" => DebugOrder::Hang,
+                _ => DebugOrder::Misbehave,
+            };
             Request::Debug { order, noreply }
         }
         b"flush_all" => flush_all(&tokens, noreply),

@@ -86,6 +86,8 @@ pub enum DebugOrder<'a> {
     Misbehave,
     /// misbehave panic
     Panic,
+    /// misbehave hang
+    Hang,
 }
 
 /// One command, read from its line and not yet executed.

@@ -12,6 +12,7 @@ use crate::protocol::output::Output;
 use crate::store::{Arrived, KEY_BYTES_MAX, Reservation, StoreOutcome};
 
 use super::ahead;
+use super::audit;
 use super::conns::ConnectionState;
 use super::daemon::{Daemon, WorkerCounters};
 use super::datagram;
@@ -345,7 +346,7 @@ impl Session {
     /// The first byte of all decides whether this is a client of ours, and what is expected of it.
     fn first_byte(&mut self, input: &[u8], turn: &Turn) -> Step {
         if input[0] == BINARY_MAGIC {
-            log::debug!("a client of the binary protocol is turned away");
+            audit::stranger(turn);
             return Step::Stop(input.len(), Next::Refuse);
         }
         self.expecting = match turn.daemon.guard {

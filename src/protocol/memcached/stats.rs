@@ -116,7 +116,7 @@ fn general(turn: &mut Turn) {
     let current = connections.open.taken();
     let mut lines = Lines(turn.output);
     process(&mut lines, turn.now.seconds, turn.now.unix);
-    lines.add("max_connections", daemon.settings.max_connections);
+    lines.add("max_connections", daemon.live.max_connections());
     lines.add_all(&[("curr_connections", current), ("total_connections", total)]);
     if daemon.settings.max_connections_fast {
         lines.add("rejected_connections", rejected);
@@ -133,7 +133,7 @@ fn general(turn: &mut Turn) {
         ("reserved_fds", 0),
     ]);
     commands(&mut lines, &store, &workers);
-    if daemon.settings.idle_timeout > 0 {
+    if daemon.live.idle_timeout() > 0 {
         lines.add("idle_kicks", workers.idle_kicks);
     }
     lines.add_all(&[
@@ -156,7 +156,7 @@ fn general(turn: &mut Turn) {
         lines.add("auth_denied", workers.auth_denied);
     }
     tls::own_stats(&mut lines, daemon, &workers);
-    if daemon.settings.connections_per_address > 0 {
+    if daemon.live.connections_per_address() > 0 {
         lines.add("rejected_by_address", by_address);
     }
     if !daemon.settings.udp.listen.is_empty() {
