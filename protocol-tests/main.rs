@@ -30,6 +30,7 @@ mod error_lines;
 mod expiry;
 mod flush;
 mod large_values;
+mod latency;
 mod lines;
 mod meta_get;
 mod meta_keys;

@@ -11,6 +11,8 @@ use super::values::{INT_MAX, above, expected, number, ratio, scaled, set, slab_s
 
 /// Seconds, microseconds and counts that memcached keeps in 32 bits.
 const U32_MAX: u64 = u32::MAX as u64;
+/// An hour: nothing takes longer.
+const SLOW_LOG_MS_MAX: u64 = 3_600_000;
 
 const fn real(name: &'static str, effect: Effect) -> OptionSpec {
     OptionSpec::new(name, Group::Extended, Support::Real, effect)
@@ -389,4 +391,12 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     .value("COUNT", "0")
     .help("most clients of one address connected at the same time, over TCP; 0 for no limit of its own")
     .row("conns_per_address", |s| s.connections_per_address.to_string()),
+    OptionSpec::new(
+        "slow-log-ms",
+        Group::Commands,
+        Support::Real,
+        Effect::Value(|s, v| set(&mut s.slow_log_ms, number(v, "milliseconds", 0..=SLOW_LOG_MS_MAX))),
+    )
+    .value("MILLISECONDS", "10")
+    .help("keep what takes so long for `stats slowlog`; 0 for nothing"),
 ];

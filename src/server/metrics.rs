@@ -20,12 +20,12 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::LocalSet;
 
 use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, metrics};
+
+use super::host::Host;
 
 /// Clients at a time; more wait to be accepted.
 const CLIENTS_MAX: usize = 16;
@@ -52,7 +52,11 @@ impl MetricsServer {
     ///
     /// # Errors
     /// If the system gives no thread, or no poll.
-    pub fn start(sockets: Vec<TcpListener>, daemon: Arc<Daemon>) -> io::Result<Option<MetricsServer>> {
+    pub fn start(
+        sockets: Vec<TcpListener>,
+        daemon: Arc<Daemon>,
+        host: Host,
+    ) -> io::Result<Option<MetricsServer>> {
         if sockets.is_empty() {
             return Ok(None);
         }
@@ -62,7 +66,7 @@ impl MetricsServer {
         let thread = thread::Builder::new().name("metrics".to_owned()).spawn(move || {
             let local = LocalSet::new();
             runtime.block_on(local.run_until(async move {
-                let pages = Rc::new(Pages { daemon, is_ready: ready, kept: RefCell::new(None) });
+                let pages = Rc::new(Pages { daemon, host, is_ready: ready, kept: RefCell::new(None) });
                 for socket in sockets {
                     match tokio::net::TcpListener::from_std(socket) {
                         Ok(socket) => drop(tokio::task::spawn_local(accept(socket, pages.clone()))),
@@ -129,6 +133,7 @@ async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>
 /// What there is to be asked for.
 struct Pages {
     daemon: Arc<Daemon>,
+    host: Host,
     is_ready: Arc<AtomicBool>,
     /// The figures as they were last read.
     kept: RefCell<Option<(Instant, Bytes)>>,
@@ -162,8 +167,8 @@ impl Pages {
         {
             return page.clone();
         }
-        let process = ProcessCollector::for_self().collect();
-        let page = Bytes::from(metrics(&self.daemon, self.daemon.clock.now(), process));
+        let (samples, process) = (self.host.samples(), self.host.process());
+        let page = Bytes::from(metrics(&self.daemon, self.daemon.clock.now(), &samples, process));
         *kept = Some((Instant::now(), page.clone()));
         page
     }

@@ -9,11 +9,13 @@ mod connection;
 #[cfg(test)]
 mod faulty;
 mod held;
+mod host;
 mod left;
 mod listener;
 pub mod logging;
 mod logins;
 mod metrics;
+mod pace;
 mod per_address;
 pub mod process;
 mod sandbox;
@@ -44,6 +46,7 @@ use crate::protocol::memcached::{self, ConnectionInfo, Daemon, Hooks};
 use crate::store::{Automove, LruMode, LruPolicy, SegmentShares, Store, StoreOptions, Tuning};
 
 use bind::Bound;
+use host::Host;
 use listener::{Listener, Listening};
 use metrics::MetricsServer;
 use process::{EXIT_OSERR, ProcessError};
@@ -277,6 +280,7 @@ impl Threads {
             on_misbehave: process::misbehave,
             on_panic: process::panic_for_a_test,
         };
+        let host = Host::new(threads);
         let is_confined = settings.drop_privileges;
         if is_confined {
             let cannot = |error| StartError::system(format_args!("-o drop_privileges: no filter: {error}"));
@@ -297,11 +301,9 @@ impl Threads {
                     .map_err(cannot)?;
             workers.push(handle);
             let thread = thread::Builder::new().name(format!("worker {number}"));
-            handles.push(
-                thread
-                    .spawn(move || end_with(confined(is_confined).and_then(|()| worker.run())))
-                    .map_err(cannot)?,
-            );
+            let noted = host.thread(number);
+            let run = move || end_with(confined(is_confined).and_then(|()| worker.run(&noted)));
+            handles.push(thread.spawn(run).map_err(cannot)?);
         }
         for Listening { socket, tag, .. } in &bound.sockets {
             let (fd, address) = (socket.fd(), socket.address());
@@ -330,7 +332,7 @@ impl Threads {
             let look = move || tls::watch(&certificates, &watched);
             handles.push(thread.spawn(look).map_err(cannot)?);
         }
-        let metrics = MetricsServer::start(bound.metrics, daemon.clone()).map_err(cannot)?;
+        let metrics = MetricsServer::start(bound.metrics, daemon.clone(), host).map_err(cannot)?;
         Ok(Threads { daemon, stop, listener: waker, workers, handles, certificates, watch, metrics })
     }
 

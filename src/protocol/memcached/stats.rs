@@ -18,9 +18,11 @@ use super::crawler;
 use super::daemon::{Daemon, WorkerFigures};
 use super::detail;
 use super::job::Job;
+use super::latency;
 use super::number;
 use super::reply;
 use super::session::Turn;
+use super::slow_log;
 use super::tags;
 use super::tls;
 
@@ -37,6 +39,13 @@ pub(super) fn answer(what: &[u8], arguments: [&[u8]; 2], turn: &mut Turn) -> Opt
         b"items" => items(turn),
         b"slabs" => slabs(turn),
         b"tags" => tags::stats(turn),
+        b"latency" => latency::stats(turn),
+        b"slowlog" => {
+            if let Err(line) = slow_log::stats(arguments[0], turn) {
+                turn.output.push(line);
+                return None;
+            }
+        }
         _ if is_short_for(b"reset") => {
             turn.daemon.reset_stats(turn.now);
             turn.output.push(reply::RESET);
