@@ -1,7 +1,7 @@
 //! What all sessions share: the store, the settings, and the counters of workers and connections.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crossbeam::utils::CachePadded;
