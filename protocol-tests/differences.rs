@@ -163,6 +163,12 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("tags::without_tags_there_is_nothing_to_tell", NO_TAGS),
     ("tags::datagrams_are_counted_by_the_tag_of_their_socket", NO_TAGS),
     ("tags::a_tag_that_is_none_is_refused_by_name", NO_TAGS),
+    ("latency::one_command_in_some_is_timed", NO_TIMES),
+    ("latency::values_in_pieces_and_long_lists_are_timed_as_others_are", NO_TIMES),
+    ("latency::what_is_slow_is_named", NO_TIMES),
+    ("latency::keys_are_not_shown_where_they_may_not_be_listed", NO_TIMES),
+    ("latency::without_a_limit_nothing_is_kept", NO_TIMES),
+    ("latency::bytes_that_are_no_text_are_escaped", NO_TIMES),
     ("conns::a_value_that_does_not_arrive_any_more_is_given_up", "memcached waits for it for ever"),
     ("rights::with_the_filter_it_serves_and_can_do_nothing_else", DEBUG_BUILD),
     ("rights::without_the_filter_there_is_none", DEBUG_BUILD),
@@ -378,6 +384,7 @@ const OWN_CRAWLS: &str = "memcached crawls and counts by itself as well";
 const DEBUG_BUILD: &str = "memcached has these commands in its debug build";
 const NO_USERS: &str = "memcached has neither rights nor hashes, and does not warn of addresses";
 const NO_LIMIT: &str = "memcached has no such limit";
+const NO_TIMES: &str = "memcached times no commands";
 const NO_TAGS: &str = "memcached counts by tag in its proxy alone";
 const NO_HOT_KEYS: &str = "memcached does not count by key";
 const NO_SHARE: &str = "memcached counts the commands of a turn alone";

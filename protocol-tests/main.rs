@@ -31,6 +31,7 @@ mod expiry;
 mod flush;
 mod hotkeys;
 mod large_values;
+mod latency;
 mod lines;
 mod meta_get;
 mod meta_keys;

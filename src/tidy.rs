@@ -33,8 +33,10 @@ const UNSAFE_FILES: &[(&str, &str)] = &[];
 /// Files that may look at the clock, and how often they do.
 const CLOCK_FILES: &[(&str, &str)] = &[
     ("src/base/clock.rs", "is the clock"),
+    ("src/protocol/memcached/latency.rs", "for one command in some, and for those that are rare and long"),
     ("src/server/listener.rs", "when it begins to pause"),
     ("src/server/metrics.rs", "on a thread of its own, for how long figures are given out again"),
+    ("src/server/pace.rs", "once in some turns, and at the end of a round"),
     ("src/server/tls/certificates.rs", "when they are read, and whether they are over"),
     ("src/server/tls/watch.rs", "on a thread of its own, when they were looked at"),
     ("src/server/worker.rs", "once per wake-up"),

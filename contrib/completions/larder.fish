@@ -5,7 +5,7 @@ complete -c larder -s U -l udp-port -d 'UDP port, of TCP as well unless --port i
 complete -c larder -s l -l listen -d 'addresses to listen on, each with an optional :PORT, separated by commas; * for all, repeatable; with tag[NAME]: before an address, `stats tags` counts its clients by that name; with notls:, btls: or mtls: before it and --enable-ssl, it has no TLS, asks for no certificate of clients, or requires one' -r
 complete -c larder -l log-file -d 'append log lines to this file instead of stderr; in a config file also: logfile FILE' -r -F
 complete -c larder -l log-format -d 'text, or json for an object on each line, with the event, the peer and the user where there are any' -r
-complete -c larder -l metrics-listen -d 'serve metrics for Prometheus over HTTP at HOST:PORT: /metrics, /healthz and /readyz' -r
+complete -c larder -l metrics-listen -d 'serve a page and metrics for Prometheus over HTTP at HOST:PORT: /, /metrics, /healthz and /readyz' -r
 complete -c larder -s s -l unix-socket -d 'listen on this Unix socket and on no TCP port' -r -F
 complete -c larder -s a -l unix-mask -d 'access mode of the Unix socket' -r
 complete -c larder -s f -l slab-growth-factor -d 'growth from one slab class to the next, above 1; without it classes are closer together' -r
@@ -52,10 +52,13 @@ ssl_session_cache\t''
 ssl_min_version\t''
 lru_policy\t''
 udp_public\t''
-conns_per_address\t''"
+conns_per_address\t''
+hotkeys\t''
+metrics_hot_keys\t''"
 complete -c larder -l config -d 'read options from this file first; the command line wins over it' -r -F
 complete -c larder -s N -l napi-ids -d 'network queues to spread clients by' -r
 complete -c larder -s e -l memory-file -d 'keep items over a restart' -r
+complete -c larder -l slow-log-ms -d 'keep what takes so long for `stats slowlog`; 0 for nothing' -r
 complete -c larder -s v -l verbose -d 'log more; -vv and -vvv for more yet'
 complete -c larder -s M -l disable-evictions -d 'refuse new items when memory is full instead of evicting old ones'
 complete -c larder -s A -l enable-shutdown -d 'allow the shutdown command'

@@ -1,7 +1,9 @@
 """`--metrics-listen`: what Prometheus scrapes, beside what `stats` says, and how it takes bad clients."""
 
+import contextlib
 import http.client
 import json
+import re
 import socket
 import subprocess
 import time
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 from load import OPTIONS, load, rest
 from prometheus_client.parser import text_string_to_metric_families
-from server import Server, StartError, free_port, under_test
+from server import REPOSITORY, Server, StartError, free_port, under_test
 from test_exporter import Scrape
 
 # Longest wait for a real Prometheus to start and scrape.
@@ -124,12 +126,138 @@ def test_what_only_larder_has(loaded):
     parts = {dict(key[1:])["use"]: value for key, value in found.items() if key[0] == "larder_memory_bytes"}
     assert parts["index"] == float(stats["index_bytes"]) > 0
     assert parts["ghosts"] == float(stats["ghost_bytes"])
-    assert sum(parts.values()) < found[("larder_used_bytes",)] <= found[("memcached_limit_bytes",)] * 1.1
+    of_connections = parts.pop("unsent") + parts.pop("unread")
+    assert of_connections < 1 << 20 and parts["items"] > 0
+    assert sum(parts.values()) == found[("larder_used_bytes",)] <= found[("memcached_limit_bytes",)] * 1.1
     assert found[("larder_workers",)] == float(stats["threads"])
     assert found[("larder_build_info", ("version", stats["larder_version"]))] == 1
     resident = Path(f"/proc/{loaded.server.pid}/statm").read_text().split()[1]
     assert abs(found[("process_resident_memory_bytes",)] - int(resident) * 4096) < 64 << 20
     assert found[("process_open_fds",)] > 5
+    items, partitions = found[("memcached_current_items",)], float(stats["partitions"])
+    assert items / partitions <= found[("larder_fullest_partition_items",)] <= items
+    assert found[("larder_busiest_partition_requests_total",)] > 0
+    assert found[("larder_logins_total",)] == found[("larder_login_failures_total",)] == 0
+
+
+def test_workers_and_the_machine(loaded):
+    def of(name: str, label: str) -> dict[str, float]:
+        found = loaded.metrics()
+        return {dict(key[1:])[label]: value for key, value in found.items() if key[0] == name}
+
+    workers = {str(number) for number in range(int(loaded.server.stats()["threads"]))}
+    assert of("larder_worker_connections", "worker").keys() == workers
+    with loaded.server.connect() as client:
+        client.sendall(b"mn\r\n")
+        assert client.recv(4) == b"MN\r\n"
+        # The figures are kept for a moment.
+        time.sleep(0.3)
+        assert sum(of("larder_worker_connections", "worker").values()) >= 1
+    times = of("larder_worker_cpu_seconds_total", "worker")
+    assert times.keys() == workers == of("larder_worker_runnable_seconds_total", "worker").keys()
+    user, system = (float(loaded.server.stats()[name]) for name in ("rusage_user", "rusage_system"))
+    assert 0 < sum(times.values()) <= (user + system) * 1.1
+    assert of("larder_host_cpu_seconds_total", "mode").keys() == {"user", "system", "iowait", "steal", "idle"}
+    found = loaded.metrics()
+    assert 0 < found[("larder_host_memory_available_bytes",)] < found[("larder_host_memory_bytes",)]
+    started = found[("process_start_time_seconds",)]
+    assert abs(time.time() - started - float(loaded.server.stats()["uptime"])) < 60
+
+
+def test_with_fewer_rights_the_same_is_told():
+    names = lambda found: {key[0] for key in found}
+    with endpoint() as free, endpoint("-o", "drop_privileges") as confined:
+        expected, found = free.metrics(), confined.metrics()
+        assert names(expected) == names(found)
+        assert abs(time.time() - found[("process_start_time_seconds",)]) < 600
+        for name in ("process_open_fds", "process_threads", "process_resident_memory_bytes"):
+            assert found[(name,)] > 0, name
+
+
+def test_times_of_commands():
+    with endpoint("-t", "1") as found:
+        with found.server.connect() as client:
+            for _ in range(20):
+                client.sendall(b"get absent\r\n" * 1000)
+                answered = b""
+                while len(answered) < 1000 * len(b"END\r\n"):
+                    answered += client.recv(1 << 16)
+        metrics, name = found.metrics(), "larder_command_duration_seconds"
+        label = ("command", "get")
+        count = metrics[(f"{name}_count", label)]
+        assert 150 < count < 700
+        buckets = [value for key, value in metrics.items() if key[0] == f"{name}_bucket" and label in key]
+        assert buckets == sorted(buckets) and buckets[-1] == count and len(buckets) == 21
+        assert 0 < metrics[(f"{name}_sum", label)] < 10
+        assert metrics[(f"{name}_count", ("command", "set"))] == 0
+        waits = metrics[("larder_command_wait_seconds_count",)]
+        assert count <= waits
+        shown = found.server.stats("latency")
+        assert float(shown["get_count"]) == count
+        time.sleep(0.3)
+        assert found.server.stats("reset") is not None
+        time.sleep(0.3)
+        assert found.metrics()[(f"{name}_count", label)] == 0
+
+
+def test_the_alerts_do_what_they_say():
+    rules = REPOSITORY / "contrib/prometheus"
+    for command in (["check", "rules", rules / "alerts.yml"], ["test", "rules", rules / "alerts_test.yml"]):
+        ended = subprocess.run(["promtool", *map(str, command)], capture_output=True, text=True)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_alerts_and_dashboard_ask_for_what_there_is(loaded, tmp_path):
+    dashboard = json.loads((REPOSITORY / "contrib/grafana/larder.json").read_text())
+    panels = [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    asked = [target["expr"] for panel in panels for target in panel["targets"]]
+    asked += [annotation["expr"] for annotation in dashboard["annotations"]["list"]]
+    assert len(asked) > 40
+    # Prometheus reads each of them, once Grafana has filled its variables in.
+    filled = [expr.replace("$__rate_interval", "5m").replace("$job", ".*").replace("$instance", ".*") for expr in asked]
+    rules = [{"record": f"asked:{number}", "expr": expr} for number, expr in enumerate(filled)]
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "asked", "rules": rules}]}))
+    ended = subprocess.run(["promtool", "check", "rules", str(file)], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    _, text, _ = loaded.ask("/metrics")
+    there = {line.split("{")[0].split(" ")[0] for line in text.splitlines() if not line.startswith("#")}
+    # These are there with certain options, or once an item was evicted.
+    there |= {"larder_eviction_age_seconds", "larder_idle_kicks_total", "larder_commands_denied_total"}
+    there |= {"larder_tls_certificate_left_seconds", "larder_tls_handshake_errors_total"}
+    there |= {"larder_tls_full_handshakes_total", "larder_tls_resumed_handshakes_total"}
+    alerts = (REPOSITORY / "contrib/prometheus/alerts.yml").read_text()
+    prose = re.compile(r"\s*(#|- alert:|summary:|description:)")
+    asked += [line for line in alerts.splitlines() if not prose.match(line)]
+    names = set(re.findall(r"\b(?:larder|memcached|process)_\w+", " ".join(asked)))
+    assert len(names) > 40
+    assert names <= there, names - there
+    places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
+    assert len(set(places)) == len(places) and all(panel["title"] for panel in dashboard["panels"])
+
+
+def test_it_is_not_ready_any_more_before_it_ends():
+    # Which is what a server that ends well is called that was not told to by its end of the test.
+    with pytest.raises(StartError, match="died with status 0"), endpoint() as found:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", found.port, timeout=20)) as connection:
+            def ready() -> int | None:
+                try:
+                    connection.request("GET", "/readyz")
+                    response = connection.getresponse()
+                    response.read()
+                    return response.status
+                except (OSError, http.client.HTTPException):
+                    return None
+
+            assert ready() == 200
+            found.server.process.terminate()
+            deadline = time.monotonic() + SECONDS_MAX
+            while (status := ready()) == 200:
+                assert time.monotonic() < deadline
+            # Either it said so in time, or it was gone already; it never was ready again.
+            assert status in (503, None)
+            assert ready() != 200
+        found.server.process.wait(timeout=SECONDS_MAX)
 
 
 def test_promtool_has_nothing_to_say(loaded):

@@ -13,6 +13,8 @@ use super::values::{INT_MAX, above, expected, number, ratio, scaled, set, slab_s
 const U32_MAX: u64 = u32::MAX as u64;
 /// Each key that is ever among the hottest is a time series of its own where metrics are collected.
 const METRICS_HOT_KEYS_MAX: u64 = 50;
+/// An hour: nothing takes longer.
+const SLOW_LOG_MS_MAX: u64 = 3_600_000;
 
 const fn real(name: &'static str, effect: Effect) -> OptionSpec {
     OptionSpec::new(name, Group::Extended, Support::Real, effect)
@@ -413,4 +415,12 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     )
     .value("COUNT", "0")
     .help("hottest keys of each kind that --metrics-listen shows to whoever asks; 0 for none"),
+    OptionSpec::new(
+        "slow-log-ms",
+        Group::Commands,
+        Support::Real,
+        Effect::Value(|s, v| set(&mut s.slow_log_ms, number(v, "milliseconds", 0..=SLOW_LOG_MS_MAX))),
+    )
+    .value("MILLISECONDS", "10")
+    .help("keep what takes so long for `stats slowlog`; 0 for nothing"),
 ];

@@ -138,6 +138,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// Where metrics are served over HTTP, if anywhere.
     pub metrics_listen: Option<ListenAddress>,
+    /// What takes so many milliseconds is entered in the slow log; 0 for nothing.
+    pub slow_log_ms: u32,
     /// Unix socket to listen on instead of TCP.
     pub unix_socket: Option<PathBuf>,
     /// Access mode of the Unix socket.
@@ -335,6 +337,7 @@ impl Settings {
             log_file: None,
             log_format: LogFormat::Text,
             metrics_listen: None,
+            slow_log_ms: 10,
             config_file: None,
             hash_power: 0,
             hash_algorithm: HashAlgorithm::Murmur3,

@@ -6,19 +6,21 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
+use std::time::Instant;
 
 use mio::event::Event;
 use mio::{Registry, Token};
 
 use crate::base::clock::{Now, Seconds};
 use crate::protocol::memcached::{
-    CloseReason, ConnectionInfo, ConnectionState, Daemon, Next, Session, Tag, Turn, WorkerCounters,
+    CloseReason, ConnectionInfo, ConnectionState, Daemon, Next, Session, Tag, Timing, Turn, WorkerCounters,
 };
 use crate::protocol::output::Output;
 use crate::store::Arrived;
 
 use super::complaints::Complaints;
 use super::left::Left;
+use super::pace::Seen;
 use super::per_address::Place;
 use super::share::Share;
 use super::tls;
@@ -56,6 +58,11 @@ pub(super) struct Setting<'a> {
     pub daemon: &'a Daemon,
     pub counters: &'a WorkerCounters,
     pub now: Now,
+    /// When the worker woke up for this round.
+    pub woken: Instant,
+    pub timing: &'a Timing,
+    /// What is kept of this turn in case that it takes long.
+    pub seen: &'a Seen,
     /// Nobody whose requests are over soon has had a turn lately, so that nobody waits for long turns to end but
     /// those who have them.
     pub turns_are_long: bool,
@@ -219,6 +226,11 @@ impl Connection {
         self.session.state() == ConnectionState::Watch
     }
 
+    /// What its client is saying.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
     /// Whether it could tell its client something without being asked.
     pub fn has_lines(&self) -> bool {
         !self.is_blocked && self.session.has_lines()
@@ -283,6 +295,7 @@ impl Connection {
         }
         let has_unsent = self.left.as_ref().is_some_and(|left| left.unsent.is_some());
         self.count_kept(setting.counters);
+        share.note_end(setting);
         self.had_short_turn =
             begins_anew && share.is_little(setting) && !has_unsent && !self.session.expects_value();
         if share.commands_left < setting.daemon.settings.requests_per_event {
@@ -301,6 +314,9 @@ impl Connection {
     /// beginning of a command may be left.
     fn serve_unread(&mut self, output: &mut Output, share: &mut Share, setting: Setting) -> Option<Fate> {
         let (unread, mut at) = self.take_unread();
+        if at < unread.len() && self.session.expects_command(setting.daemon) {
+            setting.seen.note_commands(&unread[at..], unread.len() - at);
+        }
         let fate = self.serve(&unread, &mut at, output, share, setting);
         if at < unread.len() {
             let left = self.left.get_or_insert_default();
@@ -327,9 +343,10 @@ impl Connection {
         setting: Setting,
     ) -> Option<Fate> {
         while !self.is_closing {
-            let Setting { daemon, counters, now, .. } = setting;
+            let Setting { daemon, counters, now, timing, woken, .. } = setting;
             let commands_left = share.commands_left;
-            let mut turn = Turn::new(daemon, counters, now, commands_left, self.info.fd, output);
+            let mut turn =
+                Turn::new(daemon, counters, now, commands_left, self.info.fd, output).timed_by(timing, woken);
             turn.of_worker(self.worker);
             let served = self.session.serve(&input[*at..], &mut turn);
             share.commands_left = turn.commands_left;
@@ -377,6 +394,9 @@ impl Connection {
             if self.is_fresh && self.is_of_another_language(&input[..filled], setting) {
                 self.is_broken = true;
                 return Fate::Close;
+            }
+            if self.session.expects_command(setting.daemon) {
+                setting.seen.note_commands(input, filled);
             }
             let mut at = 0;
             ended = self.serve(&input[..filled], &mut at, output, share, setting);

@@ -18,6 +18,7 @@ use crate::store::{Store, StoreOptions};
 
 use super::complaints::Complaints;
 use super::connection::{Buffers, Connection, Fate, Readiness, Setting};
+use super::pace::Pace;
 use super::transport::{Newcomer, Transport};
 
 /// Turns after which a conversation should be over.
@@ -164,10 +165,14 @@ impl Bench {
         let mut connection = Connection::new(newcomer, 0, self.now.seconds);
         let counters = self.daemon.counters(0, Tag::default());
         let complaints = Complaints::default();
+        let pace = Pace::new(std::time::Instant::now());
         let setting = Setting {
             daemon: &self.daemon,
             counters,
             now: self.now,
+            woken: std::time::Instant::now(),
+            timing: self.daemon.timing(0),
+            seen: pace.begin_turn(),
             turns_are_long: false,
             complaints: &complaints,
         };

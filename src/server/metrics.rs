@@ -23,8 +23,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use prometheus::core::Collector;
-use prometheus::process_collector::ProcessCollector;
 use tokio::sync::{Notify, Semaphore};
 use tokio::task::LocalSet;
 
@@ -32,6 +30,8 @@ use crate::base::clock::Now;
 use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, figures, metrics};
 
 use super::page;
+
+use super::host::Host;
 
 /// Clients at a time; more wait to be accepted.
 const CLIENTS_MAX: usize = 16;
@@ -58,7 +58,11 @@ impl MetricsServer {
     ///
     /// # Errors
     /// If the system gives no thread, or no poll.
-    pub fn start(sockets: Vec<TcpListener>, daemon: Arc<Daemon>) -> io::Result<Option<MetricsServer>> {
+    pub fn start(
+        sockets: Vec<TcpListener>,
+        daemon: Arc<Daemon>,
+        host: Host,
+    ) -> io::Result<Option<MetricsServer>> {
         if sockets.is_empty() {
             return Ok(None);
         }
@@ -68,7 +72,7 @@ impl MetricsServer {
         let thread = thread::Builder::new().name("metrics".to_owned()).spawn(move || {
             let local = LocalSet::new();
             runtime.block_on(local.run_until(async move {
-                let pages = Rc::new(Pages::new(daemon, ready));
+                let pages = Rc::new(Pages::new(daemon, host, ready));
                 for socket in sockets {
                     match tokio::net::TcpListener::from_std(socket) {
                         Ok(socket) => drop(tokio::task::spawn_local(accept(socket, pages.clone()))),
@@ -135,6 +139,7 @@ async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>
 /// What there is to be asked for.
 struct Pages {
     daemon: Arc<Daemon>,
+    host: Host,
     is_ready: Arc<AtomicBool>,
     metrics: Kept,
     figures: Kept,
@@ -164,12 +169,12 @@ impl Kept {
 }
 
 impl Pages {
-    fn new(daemon: Arc<Daemon>, is_ready: Arc<AtomicBool>) -> Pages {
+    fn new(daemon: Arc<Daemon>, host: Host, is_ready: Arc<AtomicBool>) -> Pages {
         let policy = HeaderValue::try_from(page::policy());
         // It is made of letters; without one the browser is to do nothing at all.
         let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
         let since = Instant::now();
-        Pages { daemon, is_ready, metrics: Kept::default(), figures: Kept::default(), since, policy }
+        Pages { daemon, host, is_ready, metrics: Kept::default(), figures: Kept::default(), since, policy }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -203,8 +208,8 @@ impl Pages {
 
     fn metrics(&self) -> Bytes {
         self.metrics.or_read(|| {
-            let process = ProcessCollector::for_self().collect();
-            metrics(&self.daemon, self.now(), process)
+            let (samples, process) = (self.host.samples(), self.host.process());
+            metrics(&self.daemon, self.now(), &samples, process)
         })
     }
 

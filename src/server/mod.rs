@@ -9,6 +9,7 @@ mod connection;
 #[cfg(test)]
 mod faulty;
 mod held;
+mod host;
 mod left;
 mod listener;
 pub mod logging;
@@ -16,6 +17,7 @@ mod logins;
 mod lookout;
 mod manager;
 mod metrics;
+mod pace;
 mod page;
 mod per_address;
 pub mod process;
@@ -48,6 +50,7 @@ use crate::protocol::memcached::{self, ConnectionInfo, Daemon, Hooks};
 use crate::store::{Store, StoreOptions};
 
 use bind::Bound;
+use host::Host;
 use listener::{Listener, Listening};
 use lookout::{ListenerSigns, Lookout};
 use manager::Manager;
@@ -287,6 +290,7 @@ impl Threads {
         let cannot = |error: io::Error| StartError::system(format_args!("cannot start the workers: {error}"));
         let store = Store::new(&store_options(&settings));
         let threads = settings.threads;
+        let host = Host::new(threads);
         let is_confined = settings.drop_privileges;
         if is_confined {
             let cannot = |error| StartError::system(format_args!("-o drop_privileges: no filter: {error}"));
@@ -306,7 +310,8 @@ impl Threads {
                 Worker::new(number, udp, daemon.clone(), certificates.clone(), waker.clone(), stop.clone())
                     .map_err(cannot)?;
             workers.push(handle);
-            let run = move || end_with(confined(is_confined).and_then(|()| worker.run()));
+            let noted = host.thread(number);
+            let run = move || end_with(confined(is_confined).and_then(|()| worker.run(&noted)));
             handles.push(spawn(format!("worker {number}"), run).map_err(cannot)?);
         }
         for Listening { socket, tag, .. } in &bound.sockets {
@@ -341,7 +346,7 @@ impl Threads {
             let look = move || tls::watch(&certificates, &watched);
             handles.push(spawn("certificates".to_owned(), look).map_err(cannot)?);
         }
-        let metrics = MetricsServer::start(bound.metrics, daemon.clone()).map_err(cannot)?;
+        let metrics = MetricsServer::start(bound.metrics, daemon.clone(), host).map_err(cannot)?;
         Ok(Threads { daemon, stop, listener: waker, workers, handles, certificates, manager, watch, metrics })
     }
 

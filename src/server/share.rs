@@ -30,4 +30,12 @@ impl Share {
         let Share { read_bytes_left, sent_bytes_left, .. } = Share::new(setting);
         (read_bytes_left - self.read_bytes_left) + (sent_bytes_left - self.sent_bytes_left) < SHORT_TURN_BYTES
     }
+
+    /// Tells what the turn took of it.
+    pub fn note_end(&self, setting: Setting) {
+        let whole = Share::new(setting);
+        let commands = whole.commands_left.saturating_sub(self.commands_left);
+        let bytes_in = whole.read_bytes_left - self.read_bytes_left;
+        setting.seen.note_end(commands, bytes_in, whole.sent_bytes_left - self.sent_bytes_left);
+    }
 }

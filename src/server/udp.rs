@@ -114,6 +114,7 @@ impl UdpEndpoint {
         if share.steps < steps {
             self.info.note_command(setting.now.seconds);
         }
+        setting.seen.note_end(steps - share.steps, 0, SENT_BYTES_PER_TURN - share.bytes);
         let is_busy = self.unfinished.is_some();
         self.info.note_state(if is_busy { ConnectionState::ParseCommand } else { ConnectionState::Read });
         output.shrink_to(OUTPUT_KEPT_BYTES);
@@ -163,7 +164,8 @@ impl UdpEndpoint {
         share: &mut Share,
         setting: Setting,
     ) -> bool {
-        let Setting { daemon, counters, now, .. } = setting;
+        let Setting { daemon, counters, now, timing, woken, .. } = setting;
+        setting.seen.note_commands(Exchange::commands(datagram), datagram.len());
         loop {
             if let Some(message) = &mut dialogue.message {
                 if !self.send(message, dialogue.peer, output, share, setting) {
@@ -178,7 +180,8 @@ impl UdpEndpoint {
                 return false;
             }
             share.steps -= 1;
-            let mut turn = Turn::new(daemon, counters, now, 1, self.info.fd, output);
+            let turn = Turn::new(daemon, counters, now, 1, self.info.fd, output);
+            let mut turn = turn.timed_by(timing, woken);
             turn.of_worker(self.worker);
             dialogue.message = dialogue.exchange.go_on(datagram, &mut turn);
         }

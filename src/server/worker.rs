@@ -25,7 +25,9 @@ use crate::protocol::memcached::{CloseReason, Daemon};
 use super::complaints::Complaints;
 use super::connection::{Buffers, Connection, Fate, Setting};
 use super::held::Held;
+use super::host::WorkerThread;
 use super::lookout::Pulse;
+use super::pace::{Client, Pace};
 use super::tls::Certificates;
 use super::transport::Newcomer;
 use super::udp::UdpEndpoint;
@@ -134,6 +136,9 @@ pub(super) struct Worker {
     handshake_steps_left: usize,
     daemon: Arc<Daemon>,
     now: Now,
+    /// When it woke up for this round.
+    woken: Instant,
+    pace: Pace,
     upkeep_done: Instant,
     /// How long after that it comes next: soon, if there was more to do than it may at a time.
     upkeep_pause: Duration,
@@ -167,7 +172,7 @@ impl Worker {
             connections: connections.clone(),
             pulse: Pulse::default(),
         };
-        let now = daemon.clock.now();
+        let (now, started) = (daemon.clock.now(), Instant::now());
         let endpoint = |(socket, tag): (_, Option<String>)| {
             UdpEndpoint::new(socket, daemon.tags.number_of(tag.as_deref()), number, now.seconds)
         };
@@ -188,7 +193,7 @@ impl Worker {
             connection_count: connections,
             ready: VecDeque::new(),
             watching: Vec::new(),
-            watchers_told: Instant::now(),
+            watchers_told: started,
             logins: Vec::new(),
             logins_looked_at: now.seconds,
             has_verdicts: false,
@@ -202,7 +207,9 @@ impl Worker {
             held: Held::new(daemon.settings.read_buf_mem_limit, daemon.settings.threads),
             turns_since_short: 0,
             now,
-            upkeep_done: Instant::now(),
+            woken: started,
+            pace: Pace::new(started),
+            upkeep_done: started,
             upkeep_pause: UPKEEP_PERIOD,
             daemon,
             listener,
@@ -215,7 +222,8 @@ impl Worker {
     ///
     /// # Errors
     /// If polling fails.
-    pub fn run(mut self) -> io::Result<()> {
+    pub fn run(mut self, thread: &WorkerThread) -> io::Result<()> {
+        thread.note();
         let mut events = Events::with_capacity(EVENTS_MAX);
         loop {
             match self.poll.poll(&mut events, Some(self.patience())) {
@@ -228,6 +236,8 @@ impl Worker {
             }
             self.pulse.beat();
             let instant = Instant::now();
+            self.woken = instant;
+            self.pace.begin_round(instant);
             self.daemon.clock.refresh(&mut self.now, instant);
             let waiting = self.ready.len();
             self.handshake_steps_left = HANDSHAKE_STEPS_PER_ROUND;
@@ -248,6 +258,7 @@ impl Worker {
             if !self.logins.is_empty() && (self.has_verdicts || self.logins_looked_at != self.now.seconds) {
                 self.go_on_with_logins();
             }
+            self.look_at_pace();
             // Last, so that no event of this round can mean a connection that took over a place.
             if self.has_newcomers {
                 self.adopt();
@@ -445,13 +456,23 @@ impl Worker {
         let Some(endpoint) = self.udp.get_mut(number) else { return };
         let counters = self.daemon.counters(self.number, endpoint.info().tag);
         let complaints = &self.complaints;
-        let setting =
-            Setting { daemon: &self.daemon, counters, now: self.now, turns_are_long: false, complaints };
+        let setting = Setting {
+            daemon: &self.daemon,
+            counters,
+            now: self.now,
+            woken: self.woken,
+            timing: self.daemon.timing(self.number),
+            seen: self.pace.begin_turn(),
+            turns_are_long: false,
+            complaints,
+        };
         self.turns_since_short = 0;
         endpoint.is_in_ready_list = endpoint.turn(&mut self.buffers, setting) == Fate::Again;
+        let token = Token(FIRST_UDP + number);
         if endpoint.is_in_ready_list {
-            self.ready.push_back(Token(FIRST_UDP + number));
+            self.ready.push_back(token);
         }
+        self.end_turn(token);
     }
 
     fn turn_of_ready(&mut self, token: Token) {
@@ -473,7 +494,16 @@ impl Worker {
         let counters = self.daemon.counters(self.number, connection.tag);
         let turns_are_long = self.turns_since_short >= TURNS_BEFORE_LONG_ONES;
         let complaints = &self.complaints;
-        let setting = Setting { daemon: &self.daemon, counters, now: self.now, turns_are_long, complaints };
+        let setting = Setting {
+            daemon: &self.daemon,
+            counters,
+            now: self.now,
+            woken: self.woken,
+            timing: self.daemon.timing(self.number),
+            seen: self.pace.begin_turn(),
+            turns_are_long,
+            complaints,
+        };
         let held_before = connection.held_bytes();
         let mut fate = connection.turn(&mut self.buffers, setting);
         if let Err(error) = connection.await_room(self.poll.registry(), token) {
@@ -507,6 +537,22 @@ impl Worker {
         if self.held.is_too_much() {
             self.close_greediest();
         }
+        self.end_turn(token);
+    }
+
+    fn end_turn(&mut self, token: Token) {
+        if self.pace.end_turn(token) {
+            self.look_at_pace();
+        }
+    }
+
+    /// Finds out whether the turns since the last look have taken long.
+    fn look_at_pace(&mut self) {
+        let (connections, udp) = (&self.connections, &self.udp);
+        self.pace.look(&self.daemon, self.daemon.timing(self.number), |token| match udp_number(token) {
+            Some(number) => udp.get(number).map_or(Client::Gone, Client::Udp),
+            None => connections.get(token.0).map_or(Client::Gone, |found| Client::Connection(found)),
+        });
     }
 
     /// Closes the connection that holds most because its client does not take its replies.

@@ -96,6 +96,20 @@ figures! {
     }
 }
 
+/// Look-ups, stores and deletions in a partition, of its classes and of none.
+pub(super) fn requests(figures: &PartitionFigures, classes: &[ClassFigures]) -> u64 {
+    let in_class = |class: &ClassFigures| {
+        class.get_hits
+            + class.cmd_set
+            + class.delete_hits
+            + class.incr_hits
+            + class.decr_hits
+            + class.touch_hits
+    };
+    let misses = figures.get_misses + figures.delete_misses + figures.touch_misses;
+    classes.iter().map(in_class).sum::<u64>() + misses + figures.incr_misses + figures.decr_misses
+}
+
 /// State of one slab class, summed over the partitions. The last class is that of large items: it has
 /// no pages of its own.
 #[derive(Clone, Debug, Default)]
@@ -152,6 +166,10 @@ pub struct StoreStats {
     pub ghost_bytes: u64,
     /// Bytes that were used and wait to be used again.
     pub spare_bytes: u64,
+    /// Items of the partition that has most.
+    pub fullest_partition_items: u64,
+    /// Look-ups and stores in the partition that had most, ever.
+    pub busiest_partition_requests: u64,
     /// Buckets of the index.
     pub index_buckets: u64,
     /// Whether a partition's index is changing its size.

@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::budget::{Budget, PageBytes};
 use super::events::EventListener;
-use super::figures::{ClassFigures, PartitionFigures, StoreStats};
+use super::figures::{ClassFigures, PartitionFigures, StoreStats, requests};
 use super::ghosts::Ghosts;
 use super::housekeeping::{Demand, LruRules, PageTimes, Turnover};
 use super::index::Index;
@@ -494,6 +494,9 @@ impl Partition {
     pub fn add_stats(&self, sum: &mut StoreStats, now: Seconds) {
         sum.figures += &self.figures;
         sum.items += self.index.len() as u64;
+        sum.fullest_partition_items = sum.fullest_partition_items.max(self.index.len() as u64);
+        sum.busiest_partition_requests =
+            sum.busiest_partition_requests.max(requests(&self.figures, &self.class_figures));
         sum.index_bytes += (self.index.segments() * self.slab.page_bytes()) as u64;
         sum.index_buckets += self.index.buckets() as u64;
         sum.index_is_resizing |= self.index.is_resizing();

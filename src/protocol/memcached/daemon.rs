@@ -20,7 +20,9 @@ use super::crawler::Crawler;
 use super::debug::Held;
 use super::detail::Prefixes;
 use super::hotkeys::HotKeys;
+use super::latency::Timing;
 use super::live::Live;
+use super::slow_log::SlowLog;
 use super::tags::{Tag, Tags};
 use super::tls::Certificates;
 use super::watch::{DETAIL, EVICTIONS, SYSEVENTS, TAGS, WatchHub};
@@ -208,6 +210,10 @@ pub struct Daemon {
     pub tags: Tags,
     /// By worker, and for each by tag.
     counters: Box<[CachePadded<WorkerCounters>]>,
+    /// By worker.
+    pub(super) timings: Box<[CachePadded<Timing>]>,
+    /// What took long.
+    pub slow_log: SlowLog,
     /// Of all workers together.
     pub connections: ConnectionCounters,
     pub(super) crawler: Crawler,
@@ -248,6 +254,10 @@ impl Daemon {
             guard: None,
             clock,
             counters: (0..settings.threads * tags.count()).map(|_| CachePadded::default()).collect(),
+            timings: (0..settings.threads.max(1))
+                .map(|worker| CachePadded::new(Timing::new(worker)))
+                .collect(),
+            slow_log: SlowLog::new(settings.slow_log_ms),
             tags,
             connections: ConnectionCounters::default(),
             crawler: Crawler {
@@ -327,6 +337,12 @@ impl Daemon {
         &self.counters[worker * self.tags.count() + tag.index()]
     }
 
+    /// What `worker` times.
+    #[inline]
+    pub fn timing(&self, worker: usize) -> &Timing {
+        &self.timings[worker]
+    }
+
     /// The sums over all workers, by tag.
     pub(super) fn figures_by_tag(&self) -> Vec<WorkerFigures> {
         let mut sums = vec![WorkerFigures::default(); self.tags.count()];
@@ -338,10 +354,8 @@ impl Daemon {
 
     /// The sums over all tags, by worker.
     pub(super) fn figures_by_worker(&self) -> Vec<WorkerFigures> {
-        let of_worker = |counters: &[CachePadded<WorkerCounters>]| {
-            sum(&counters.iter().map(|counters| counters.read()).collect::<Vec<_>>())
-        };
-        self.counters.chunks(self.tags.count()).map(of_worker).collect()
+        let of_workers = self.counters.chunks(self.tags.count());
+        of_workers.map(|tags| sum(&tags.iter().map(|counters| counters.read()).collect::<Vec<_>>())).collect()
     }
 
     /// The sum over all workers and tags.
@@ -365,6 +379,7 @@ impl Daemon {
         };
         self.prefixes.clear();
         self.hot_keys.clear(now.seconds);
+        self.timings.iter().for_each(|timing| timing.clear());
     }
 }
 

@@ -86,6 +86,11 @@ impl Exchange {
         })
     }
 
+    /// What is behind the header of a request.
+    pub fn commands(datagram: &[u8]) -> &[u8] {
+        datagram.get(HEADER_BYTES..).unwrap_or_default()
+    }
+
     /// Whether all that the datagram holds is done.
     pub fn is_over(&self) -> bool {
         self.is_over

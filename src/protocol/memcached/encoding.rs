@@ -33,6 +33,16 @@ pub(super) fn readable(key: &[u8]) -> String {
     text
 }
 
+/// Text that is shown as it is, but for line ends and such, which become `?`; blanks become `_`.
+pub(super) fn printable(text: &str) -> String {
+    let shown = |c: char| match c {
+        ' ' => '_',
+        c if c.is_control() => '?',
+        c => c,
+    };
+    text.chars().map(shown).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -183,6 +183,7 @@ impl Session {
                 self.expect_refused(skip);
             }
             other => {
+                turn.begin_timing(false);
                 if self.administrate(other, turn) == Next::Close {
                     return Step::Stop(input.len(), Next::Close);
                 }
@@ -316,6 +317,7 @@ impl Session {
         }
         let StoreRequest { key, mode, client_flags, deadline, .. } = request;
         let now = turn.now.seconds;
+        turn.time_long_value(value_bytes);
         match turn.daemon.store.reserve(key, mode, client_flags, deadline, value_bytes, now) {
             Ok(reservation) => {
                 let answer = Answer::Plain { noreply };

@@ -3,19 +3,29 @@
 use prometheus::proto::MetricType;
 
 /// What a metric is called.
-pub(super) struct Of {
+#[derive(Clone, Copy, Debug)]
+pub struct Of {
+    /// Its name.
     pub name: &'static str,
+    /// A sentence that says what it is.
     pub help: &'static str,
+    /// Counter, gauge or histogram.
     pub kind: MetricType,
 }
 
 impl Of {
-    pub(super) const fn gauge(name: &'static str, help: &'static str) -> Of {
+    /// A figure that goes up and down.
+    pub const fn gauge(name: &'static str, help: &'static str) -> Of {
         Of { name, help, kind: MetricType::GAUGE }
     }
 
-    pub(super) const fn counter(name: &'static str, help: &'static str) -> Of {
+    /// A figure that only goes up.
+    pub const fn counter(name: &'static str, help: &'static str) -> Of {
         Of { name, help, kind: MetricType::COUNTER }
+    }
+
+    pub(super) const fn histogram(name: &'static str, help: &'static str) -> Of {
+        Of { name, help, kind: MetricType::HISTOGRAM }
     }
 }
 
@@ -128,6 +138,21 @@ pub(super) const HOT_REQUESTS: Of =
     Of::gauge("larder_hot_key_requests_per_second", "How often the hottest keys are asked for and stored.");
 pub(super) const HOT_BYTES: Of =
     Of::gauge("larder_hot_key_bytes_per_second", "Bytes sent and received for the keys with most of them.");
+/// How long commands take.
+pub(super) const DURATIONS: Of = Of::histogram(
+    "larder_command_duration_seconds",
+    "Time that a worker spends on a command, of a sample of the commands.",
+);
+
+/// How long they wait.
+pub(super) const WAITS: Of = Of::histogram(
+    "larder_command_wait_seconds",
+    "Time from a worker's wake-up to where it begins with a command, of the same commands.",
+);
+
+/// Entries of the slow log.
+pub(super) const SLOW: Of =
+    Of::counter("larder_slow_log_entries_total", "Commands, or batches of them, that took too long.");
 
 /// Of `stats items`. Three that count have names of gauges in the exporter, and so here.
 pub(super) const ITEMS: [Known; 21] = [
@@ -200,7 +225,7 @@ pub(super) const OWN_ITEMS: [Known; 2] = [
 ];
 
 /// Of `stats`, what the exporter leaves out.
-pub(super) const OWN: [Known; 13] = [
+pub(super) const OWN: [Known; 29] = [
     counter(
         "contended_borrows",
         "larder_contended_borrows_total",
@@ -236,6 +261,46 @@ pub(super) const OWN: [Known; 13] = [
         "Items expired without ever being read.",
     ),
     counter("get_expired", "larder_get_expired_total", "Look-ups that met an expired item."),
+    counter(
+        "evicted_active",
+        "larder_items_evicted_active_total",
+        "Items evicted although they were read again lately.",
+    ),
+    counter("malloc_fails", "larder_page_refusals_total", "Pages for which the system had no memory."),
+    counter("auth_cmds", "larder_logins_total", "Logins that were tried."),
+    counter("auth_errors", "larder_login_failures_total", "Those of them that failed."),
+    counter("auth_denied", "larder_commands_denied_total", "Commands that their user had no right to."),
+    counter(
+        "rejected_by_address",
+        "larder_connections_rejected_by_address_total",
+        "Connections refused because their address had as many as it may.",
+    ),
+    counter(
+        "ssl_full_handshakes",
+        "larder_tls_full_handshakes_total",
+        "TLS handshakes that began a session.",
+    ),
+    counter(
+        "ssl_resumed_handshakes",
+        "larder_tls_resumed_handshakes_total",
+        "TLS handshakes that went on with an earlier session.",
+    ),
+    counter("ssl_handshake_errors", "larder_tls_handshake_errors_total", "TLS handshakes that failed."),
+    counter(
+        "ssl_handshake_timeouts",
+        "larder_tls_handshake_timeouts_total",
+        "Those of them that took too long.",
+    ),
+    counter("ssl_proto_errors", "larder_tls_protocol_errors_total", "TLS connections that broke later."),
+    gauge(
+        "time_since_server_cert_refresh",
+        "larder_tls_certificates_age_seconds",
+        "How long ago the certificates were read.",
+    ),
+    counter("udp_requests", "larder_udp_requests_total", "Datagrams taken as requests."),
+    counter("udp_dropped", "larder_udp_dropped_total", "Datagrams that were no request."),
+    counter("udp_unsent", "larder_udp_unsent_total", "Replies that the system did not take."),
+    gauge("log_watchers", "larder_watchers", "Clients that watch."),
     counter("idle_kicks", "larder_idle_kicks_total", "Connections closed because they were silent."),
     counter(
         "response_obj_oom",
@@ -244,7 +309,33 @@ pub(super) const OWN: [Known; 13] = [
     ),
 ];
 
-/// Of `stats`, bytes by what they are for. Slab pages are what remains of `larder_used_bytes`.
+/// Memory by what it is for. The parts of `larder_used_bytes`, and what connections keep.
+pub(super) const MEMORY_BY_USE: Of = Of::gauge("larder_memory_bytes", "Memory in use, by what it is for.");
+
+/// How long the certificate is still good.
+pub(super) const CERTIFICATE_LEFT: Of = Of::gauge(
+    "larder_tls_certificate_left_seconds",
+    "Until the first certificate of the chain ends; whole days.",
+);
+
+/// How long what is evicted lay idle.
+pub(super) const EVICTION_AGE: Of = Of::gauge(
+    "larder_eviction_age_seconds",
+    "How long the last evicted item was idle, of the class where that is shortest.",
+);
+
+pub(super) const FULLEST_PARTITION: Of =
+    Of::gauge("larder_fullest_partition_items", "Items of the partition that has most.");
+
+pub(super) const BUSIEST_PARTITION: Of = Of::counter(
+    "larder_busiest_partition_requests_total",
+    "Look-ups and stores in the partition that had most; stats reset leaves it alone.",
+);
+
+pub(super) const WORKER_CONNECTIONS: Of =
+    Of::gauge("larder_worker_connections", "Connections of each worker.");
+
+/// Of `stats`, bytes by what they are for.
 pub(super) const MEMORY: [(&str, &str); 6] = [
     ("index_bytes", "index"),
     ("large_bytes", "large_values"),

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
+use prometheus::proto::{Bucket, Counter, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType};
 use prometheus::{Encoder, TextEncoder};
 
 use crate::base::clock::Now;
@@ -16,9 +16,11 @@ use crate::protocol::output::Output;
 use super::daemon::{Daemon, WorkerCounters};
 use super::encoding;
 use super::hotkeys::{self, Kind};
+use super::latency::{self, BOUNDS, Timed, Times};
 use super::metric_names::{
-    COMMANDS, GENERAL, HOT_BYTES, HOT_REQUESTS, ITEMS, Known, MEMORY, OF_CLASS, OWN, OWN_ITEMS, Of,
-    SEGMENT_HITS, SETTINGS, SLABS, SWITCHES,
+    BUSIEST_PARTITION, CERTIFICATE_LEFT, COMMANDS, DURATIONS, EVICTION_AGE, FULLEST_PARTITION, GENERAL,
+    HOT_BYTES, HOT_REQUESTS, ITEMS, Known, MEMORY, MEMORY_BY_USE, OF_CLASS, OWN, OWN_ITEMS, Of, SEGMENT_HITS,
+    SETTINGS, SLABS, SLOW, SWITCHES, WAITS, WORKER_CONNECTIONS,
 };
 use super::session::Turn;
 use super::stats;
@@ -26,11 +28,24 @@ use super::stats;
 /// The `Content-Type` of what [`metrics`] gives.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
+const SECONDS_PER_DAY: f64 = 86_400.0;
+
 /// Statistics by name.
 pub(super) type Figures = BTreeMap<String, String>;
 
-/// Everything there is to be scraped, with `others` behind it.
-pub fn metrics(daemon: &Daemon, now: Now, others: Vec<MetricFamily>) -> String {
+/// One figure of somebody else's.
+#[derive(Clone, Debug)]
+pub struct Sample {
+    /// What it is called.
+    pub of: Of,
+    /// Names and values.
+    pub labels: Vec<(&'static str, String)>,
+    /// The figure.
+    pub value: f64,
+}
+
+/// Everything there is to be scraped, with `samples` and `others` behind it.
+pub fn metrics(daemon: &Daemon, now: Now, samples: &[Sample], others: Vec<MetricFamily>) -> String {
     let mut page = Page::default();
     let general = statistics(daemon, now, b"");
     let (settings, classes) = (statistics(daemon, now, b"settings"), Classes::read(daemon, now));
@@ -65,15 +80,42 @@ pub fn metrics(daemon: &Daemon, now: Now, others: Vec<MetricFamily>) -> String {
         page.add_commands(&OF_CLASS, figures, &class);
     }
     page.add_known(&OWN, &general, &[]);
-    for (stat, used_for) in MEMORY {
-        let of = Of::gauge("larder_memory_bytes", "Memory in use, by what it is for.");
-        page.add_if_there(&of, general.get(stat), &[("use", used_for)]);
+    page.add_memory(&general, &classes);
+    page.add_pressure(daemon, now, &classes);
+    if let Some(days) = general.get("ssl_cert_days_left").and_then(|days| days.parse::<f64>().ok()) {
+        page.add(&CERTIFICATE_LEFT, &[], days * SECONDS_PER_DAY);
     }
+    for (worker, figures) in daemon.figures_by_worker().iter().enumerate() {
+        let worker = worker.to_string();
+        page.add(&WORKER_CONNECTIONS, &[("worker", &worker)], figures.curr_connections as f64);
+    }
+    for Sample { of, labels, value } in samples {
+        let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        page.add(of, &labels, *value);
+    }
+    page.add_latency(&latency::sums(&daemon.timings));
+    page.add(&SLOW, &[], daemon.slow_log.count() as f64);
     let own_version = general.get("larder_version").map_or("", String::as_str);
     page.add(&Of::gauge("larder_build_info", "The version of larder."), &[("version", own_version)], 1.0);
     page.add_hot_keys(daemon, now);
     page.families.extend(others);
     page.text()
+}
+
+/// A metric with these labels and no value.
+fn labelled(labels: &[(&str, &str)]) -> Metric {
+    let pair = |&(name, value): &(&str, &str)| {
+        let mut pair = LabelPair::default();
+        pair.set_name(name.to_owned());
+        pair.set_value(value.to_owned());
+        pair
+    };
+    Metric::from_label(labels.iter().map(pair).collect())
+}
+
+/// As the decimal fraction that is meant.
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
 }
 
 /// What `stats` answers to `what`.
@@ -127,13 +169,7 @@ struct Page {
 
 impl Page {
     fn add(&mut self, of: &Of, labels: &[(&str, &str)], value: f64) {
-        let pair = |&(name, value): &(&str, &str)| {
-            let mut pair = LabelPair::default();
-            pair.set_name(name.to_owned());
-            pair.set_value(value.to_owned());
-            pair
-        };
-        let mut metric = Metric::from_label(labels.iter().map(pair).collect());
+        let mut metric = labelled(labels);
         if of.kind == MetricType::COUNTER {
             let mut counter = Counter::default();
             counter.set_value(value);
@@ -143,7 +179,46 @@ impl Page {
             gauge.set_value(value);
             metric.set_gauge(gauge);
         }
-        let family = match self.families.iter_mut().position(|family| family.name() == of.name) {
+        self.family(of).mut_metric().push(metric);
+    }
+
+    /// Memory by what it is for.
+    fn add_memory(&mut self, general: &Figures, classes: &Classes) {
+        let figure =
+            |figures: &Figures, name: &str| figures.get(name).and_then(|value| value.parse::<f64>().ok());
+        let known = |name: &str| figure(general, name).unwrap_or(0.0);
+        for (stat, used_for) in MEMORY {
+            self.add(&MEMORY_BY_USE, &[("use", used_for)], known(stat));
+        }
+        // With the blocks of large items.
+        let pages = figure(&classes.totals, "total_malloced").unwrap_or(0.0) - known("large_bytes");
+        let has_chunks = |class: &&Figures| figure(class, "chunks_per_page") != Some(1.0);
+        let in_chunks = classes.by_number.values().filter(has_chunks);
+        let items = in_chunks.filter_map(|class| figure(class, "mem_requested")).sum::<f64>().min(pages);
+        let charged = ["large_bytes", "index_bytes", "deadline_bytes", "ghost_bytes"];
+        let rest = known("used_bytes") - pages - charged.iter().map(|name| known(name)).sum::<f64>();
+        for (used_for, bytes) in [("items", items), ("slab_overhead", pages - items), ("pinned", rest)] {
+            // The figures were not read in the same moment.
+            self.add(&MEMORY_BY_USE, &[("use", used_for)], bytes.max(0.0));
+        }
+    }
+
+    /// How hard the store is pressed, and how evenly.
+    fn add_pressure(&mut self, daemon: &Daemon, now: Now, classes: &Classes) {
+        let evicting =
+            classes.by_number.values().filter(|class| class.get("evicted").is_some_and(|n| n != "0"));
+        let ages = evicting.filter_map(|class| class.get("evicted_time")?.parse::<u32>().ok());
+        if let Some(age) = ages.min() {
+            self.add(&EVICTION_AGE, &[], age.into());
+        }
+        let store = daemon.store.stats(now.seconds);
+        self.add(&FULLEST_PARTITION, &[], store.fullest_partition_items as f64);
+        self.add(&BUSIEST_PARTITION, &[], store.busiest_partition_requests as f64);
+    }
+
+    /// The metrics of this name so far.
+    fn family(&mut self, of: &Of) -> &mut MetricFamily {
+        match self.families.iter_mut().position(|family| family.name() == of.name) {
             Some(at) => &mut self.families[at],
             None => {
                 let mut family = MetricFamily::default();
@@ -154,8 +229,30 @@ impl Page {
                 let last = self.families.len() - 1;
                 &mut self.families[last]
             }
-        };
-        family.mut_metric().push(metric);
+        }
+    }
+
+    /// Times of commands, and how long these waited for their worker.
+    fn add_latency(&mut self, sums: &[Times]) {
+        for (&(what, name), times) in Timed::ALL.iter().zip(sums) {
+            let mut metric = match what {
+                Timed::Wait => labelled(&[]),
+                _ => labelled(&[("command", name)]),
+            };
+            let mut histogram = Histogram::default();
+            histogram.set_sample_count(times.count());
+            histogram.set_sample_sum(times.sum().as_secs_f64());
+            let bucket = |(bound, count)| {
+                let mut bucket = Bucket::default();
+                bucket.set_upper_bound(seconds(bound));
+                bucket.set_cumulative_count(count);
+                bucket
+            };
+            histogram.set_bucket(BOUNDS.into_iter().zip(times.up_to()).map(bucket).collect());
+            metric.set_histogram(histogram);
+            let of = if what == Timed::Wait { &WAITS } else { &DURATIONS };
+            self.family(of).mut_metric().push(metric);
+        }
     }
 
     /// Keys may be secret: there are none unless the operator wants some.

@@ -85,8 +85,8 @@ fn need<'a>(request: &Request<'a>) -> Option<Need<'a>> {
             of(Rights::WRITE, key, noreply)
         }
         Request::Stats { what, .. } => {
-            let is_for_all =
-                matches!(what, b"" | b"items" | b"slabs" | b"tags") || b"settings".starts_with(what);
+            let is_for_all = matches!(what, b"" | b"items" | b"slabs" | b"tags" | b"latency")
+                || b"settings".starts_with(what);
             if is_for_all { None } else { admin(false) }
         }
         Request::FlushAll { noreply, .. }

@@ -5,6 +5,7 @@
 
 use std::io::{self, Read};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::auth::User;
 use crate::base::clock::{Now, Seconds};
@@ -18,6 +19,7 @@ use super::daemon::{Daemon, WorkerCounters};
 use super::datagram;
 use super::hotkeys::{SAMPLED, Sample};
 use super::job::Job;
+use super::latency::{GoingOn, Timing, Watch};
 use super::login::Login;
 use super::meta;
 use super::observe;
@@ -142,6 +144,14 @@ pub struct Turn<'a> {
     pub(super) sample: Option<Sample<'a>>,
     /// Whose commands these are, where something is kept from the user: then `observed` has [`super::rights::LIMITED`].
     pub(super) user: Option<Arc<User>>,
+    /// Of the worker whose turn it is.
+    pub(super) timing: &'a Timing,
+    /// When that woke up for this turn, if somebody knows.
+    pub(super) woken: Option<Instant>,
+    /// The command that is being timed, if it is.
+    pub(super) timed: Option<Watch>,
+    /// The beginning of its line, if that is not in the input any more.
+    pub(super) timed_line: Option<Box<[u8]>>,
     /// Where replies go.
     pub output: &'a mut Output,
 }
@@ -157,7 +167,29 @@ impl<'a> Turn<'a> {
         output: &'a mut Output,
     ) -> Turn<'a> {
         let (observed, carrier) = (daemon.watch.observed(), Carrier::Stream);
-        Turn { daemon, counters, now, commands_left, fd, observed, carrier, sample: None, user: None, output }
+        Turn {
+            daemon,
+            counters,
+            now,
+            commands_left,
+            fd,
+            observed,
+            carrier,
+            sample: None,
+            user: None,
+            timing: daemon.timing(0),
+            woken: None,
+            timed: None,
+            timed_line: None,
+            output,
+        }
+    }
+
+    /// The same, of the worker that times its commands with `timing` and woke up at `woken`.
+    #[must_use]
+    pub fn timed_by(mut self, timing: &'a Timing, woken: Instant) -> Turn<'a> {
+        (self.timing, self.woken) = (timing, Some(woken));
+        self
     }
 
     /// Whether so much waits to be sent that nothing may be added.
@@ -199,6 +231,8 @@ pub struct Session {
     pub(super) user: Option<Arc<User>>,
     /// Whether it is known who the client is: it need not log in.
     pub(super) is_identified: bool,
+    /// A command that is timed and not all there, or not all answered.
+    pub(super) going_on: Option<Box<GoingOn>>,
 }
 
 impl Default for Session {
@@ -210,7 +244,7 @@ impl Default for Session {
 impl Session {
     /// A session that waits for its first command.
     pub fn new() -> Session {
-        Session { expecting: Expecting::FirstByte, user: None, is_identified: false }
+        Session { expecting: Expecting::FirstByte, user: None, is_identified: false, going_on: None }
     }
 
     /// What the connection waits for, as far as the session knows.
@@ -228,6 +262,11 @@ impl Session {
         }
     }
 
+    /// The name of the user that the client has logged in as.
+    pub fn user_name(&self) -> Option<&str> {
+        self.user.as_ref().map(|user| user.name())
+    }
+
     /// Whether there are lines for a watcher that can be told without any input.
     pub fn has_lines(&self) -> bool {
         matches!(&self.expecting, Expecting::Watch(watching) if watching.has_lines())
@@ -236,6 +275,21 @@ impl Session {
     /// Whether a value, stored or refused, is on its way.
     pub fn expects_value(&self) -> bool {
         matches!(self.expecting, Expecting::Value { .. } | Expecting::RefusedValue(_))
+    }
+
+    /// Whether the next bytes are a command, of somebody who has logged in if that is to be.
+    #[inline]
+    pub fn expects_command(&self, daemon: &Daemon) -> bool {
+        match self.expecting {
+            Expecting::Command => true,
+            Expecting::FirstByte => daemon.guard.is_none() || self.is_identified,
+            _ => false,
+        }
+    }
+
+    /// The beginning of the line of a command that goes on, if it is timed.
+    pub fn timed_line(&self) -> Option<&[u8]> {
+        self.going_on.as_ref().map(|going_on| going_on.line())
     }
 
     /// Bytes of a long value that could be read to their place, by [`Self::read_value`], once all that has come was
@@ -257,7 +311,13 @@ impl Session {
         now: Seconds,
     ) -> Option<io::Result<Arrived>> {
         match &mut self.expecting {
-            Expecting::Value { reservation, .. } => reservation.read_from(reader, buffer, bytes_max, now),
+            Expecting::Value { reservation, .. } => {
+                let read = reservation.read_from(reader, buffer, bytes_max, now);
+                if let (Some(going_on), Some(Ok(arrived))) = (&mut self.going_on, &read) {
+                    going_on.note_read(arrived.bytes);
+                }
+                read
+            }
             _ => None,
         }
     }
@@ -308,14 +368,14 @@ impl Session {
                     }
                     self.command(rest, turn)
                 }
-                Expecting::Value { .. } => self.value(rest, turn),
+                Expecting::Value { .. } => self.part(turn, |session, turn| session.value(rest, turn)),
                 Expecting::RefusedValue(bytes) => {
                     let bytes = *bytes;
                     self.skip_value(bytes, rest)
                 }
                 Expecting::Keys(retrieval) => {
                     let retrieval = *retrieval;
-                    self.keys(retrieval, rest, turn)
+                    self.part(turn, |session, turn| session.keys(retrieval, rest, turn))
                 }
                 Expecting::Job(_) | Expecting::Watch(_) => Step::Taken(0),
                 Expecting::RestOfLine(_) => match memchr::memchr(b'\n', rest) {
@@ -363,7 +423,14 @@ impl Session {
         };
         turn.commands_left -= 1;
         let line = input[..end].strip_suffix(b"\r").unwrap_or(&input[..end]);
-        self.execute(parse::line(line, end + 1), input, end + 1, turn)
+        if turn.timing.is_next() {
+            turn.begin_timing(true);
+        }
+        let step = self.execute(parse::line(line, end + 1), input, end + 1, turn);
+        if turn.timed.is_some() {
+            self.end_timing(line, &step, turn);
+        }
+        step
     }
 
     /// The beginning of a line: wait for the rest, unless it is already too long for anything but keys.
@@ -374,7 +441,12 @@ impl Session {
         match parse::long_line(input) {
             LongLine::Keys(retrieval, at) => {
                 self.expecting = Expecting::Keys(retrieval);
-                Step::Taken(at)
+                let step = Step::Taken(at);
+                if turn.timing.is_next() {
+                    turn.begin_timing(true);
+                    self.end_timing(input, &step, turn);
+                }
+                step
             }
             LongLine::Unknown => {
                 turn.output.push(reply::ERROR);

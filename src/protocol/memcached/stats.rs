@@ -19,9 +19,11 @@ use super::daemon::{Daemon, WorkerFigures};
 use super::detail;
 use super::hotkeys;
 use super::job::Job;
+use super::latency;
 use super::number;
 use super::reply;
 use super::session::Turn;
+use super::slow_log;
 use super::tags;
 use super::tls;
 
@@ -40,6 +42,13 @@ pub(super) fn answer(what: &[u8], arguments: [&[u8]; 2], turn: &mut Turn) -> Opt
         b"tags" => tags::stats(turn),
         b"hotkeys" => {
             if let Err(line) = hotkeys::answer(arguments[0], turn) {
+                turn.output.push(line);
+                return None;
+            }
+        }
+        b"latency" => latency::stats(turn),
+        b"slowlog" => {
+            if let Err(line) = slow_log::stats(arguments[0], turn) {
                 turn.output.push(line);
                 return None;
             }

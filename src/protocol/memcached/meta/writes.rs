@@ -117,6 +117,7 @@ impl Session {
 
     /// Sets memory aside for a value that is still coming.
     fn reserve(&mut self, key: &[u8], line: &SetLine, arguments: &[u8], turn: &mut Turn) {
+        turn.time_long_value(line.value_bytes);
         tell_looked_up(key, turn);
         let (store, now) = (&turn.daemon.store, turn.now.seconds);
         let key = store.key(key);
