@@ -8,7 +8,6 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
 
-use mio::event::Event;
 use mio::{Registry, Token};
 
 use crate::base::clock::{Now, Seconds};
@@ -24,7 +23,7 @@ use super::pace::Seen;
 use super::per_address::Place;
 use super::share::Share;
 use super::tls;
-use super::transport::{Newcomer, Transport};
+use super::transport::{Newcomer, Readiness, Transport};
 
 /// Bytes of a worker's read buffer: what one read takes at most.
 pub(super) const INPUT_BYTES: usize = 64 << 10;
@@ -68,25 +67,6 @@ pub(super) struct Setting<'a> {
     pub turns_are_long: bool,
     /// What the log is told of clients.
     pub complaints: &'a Complaints,
-}
-
-/// What an event says of a connection.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Readiness {
-    pub is_readable: bool,
-    /// The client has ended its side, or the connection is broken.
-    pub is_read_closed: bool,
-    pub is_writable: bool,
-}
-
-impl From<&Event> for Readiness {
-    fn from(event: &Event) -> Readiness {
-        Readiness {
-            is_readable: event.is_readable(),
-            is_read_closed: event.is_read_closed() || event.is_error(),
-            is_writable: event.is_writable() || event.is_write_closed() || event.is_error(),
-        }
-    }
 }
 
 /// What becomes of a connection after its turn.

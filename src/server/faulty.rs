@@ -17,9 +17,9 @@ use crate::protocol::memcached::{Address, Daemon, Hooks, Tag};
 use crate::store::{Store, StoreOptions};
 
 use super::complaints::Complaints;
-use super::connection::{Buffers, Connection, Fate, Readiness, Setting};
+use super::connection::{Buffers, Connection, Fate, Setting};
 use super::pace::Pace;
-use super::transport::{Newcomer, Transport};
+use super::transport::{Newcomer, Readiness, Transport};
 
 /// Turns after which a conversation should be over.
 const TURNS_MAX: usize = 100_000;

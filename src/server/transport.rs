@@ -22,6 +22,25 @@ pub(super) fn unix_address(address: io::Result<SocketAddr>) -> Address {
     path.map_or(Address::Unknown, Address::Unix)
 }
 
+/// What an event says of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Readiness {
+    pub is_readable: bool,
+    /// The client has ended its side, or the connection is broken.
+    pub is_read_closed: bool,
+    pub is_writable: bool,
+}
+
+impl From<&mio::event::Event> for Readiness {
+    fn from(event: &mio::event::Event) -> Readiness {
+        Readiness {
+            is_readable: event.is_readable(),
+            is_read_closed: event.is_read_closed() || event.is_error(),
+            is_writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+        }
+    }
+}
+
 /// A connected stream that never blocks.
 #[derive(Debug)]
 pub(super) enum Transport {
