@@ -12,7 +12,7 @@ use mio::{Registry, Token};
 
 use crate::base::clock::{Now, Seconds};
 use crate::protocol::memcached::{
-    CloseReason, ConnectionInfo, ConnectionState, Daemon, Next, Session, Tag, Timing, Turn, WorkerCounters,
+    CloseReason, ConnectionInfo, ConnectionState, Daemon, Next, Session, Timing, Turn, WorkerCounters,
 };
 use crate::protocol::output::Output;
 use crate::store::Arrived;
@@ -139,18 +139,20 @@ pub(super) struct Connection {
     pub had_short_turn: bool,
     /// When it was taken in.
     pub began: Seconds,
-    /// By which it is counted.
-    pub tag: Tag,
     /// Kept for as long as the connection is.
     _place: Option<Box<Place>>,
     /// When its client last sent something.
     received_at: Seconds,
 }
 
+/// A size class of the allocator. With debug assertions mio's sockets are larger.
+#[cfg(not(debug_assertions))]
+const _: () = assert!(size_of::<Connection>() <= 128);
+
 impl Connection {
     /// One that the worker with this number takes in.
     pub fn new(mut newcomer: Newcomer, worker: usize, now: Seconds) -> Connection {
-        let (tag, place) = (newcomer.tag, newcomer.place.take());
+        let place = newcomer.place.take();
         let (transport, info) = newcomer.welcome(worker, now);
         Connection {
             info: Arc::new(info),
@@ -170,7 +172,6 @@ impl Connection {
             is_in_login_list: false,
             had_short_turn: false,
             began: now,
-            tag,
             _place: place,
             received_at: now,
         }

@@ -317,7 +317,7 @@ impl Worker {
                 self.handshakes.push_back((token, self.now.seconds));
             }
             self.daemon.note_connected(connection.info());
-            self.daemon.counters(self.number, connection.tag).count_connected();
+            self.daemon.counters(self.number, connection.info().tag).count_connected();
             log::debug!("worker {} takes {}", self.number, connection.info().address);
             if let Err(error) = connection.register(self.poll.registry(), token) {
                 log::warn!("cannot watch a connection: {error}");
@@ -389,7 +389,7 @@ impl Worker {
             let connection = self.connections.get(token.0);
             let is_slow = |connection: &Connection| connection.is_handshaking() && connection.began <= began;
             if let Some(connection) = connection.filter(|connection| is_slow(connection)) {
-                let counters = self.daemon.counters(self.number, connection.tag);
+                let counters = self.daemon.counters(self.number, connection.info().tag);
                 counters.tls_handshake_errors.add(1);
                 counters.tls_handshake_timeouts.add(1);
                 self.daemon.note_tls_failed(connection.info().fd, "the handshake takes too long");
@@ -432,7 +432,7 @@ impl Worker {
             if let Some(connection) = self.connections.get(token.0)
                 && connection.is_idle(limit, now)
             {
-                self.daemon.counters(self.number, connection.tag).idle_kicks.add(1);
+                self.daemon.counters(self.number, connection.info().tag).idle_kicks.add(1);
                 self.close(token, CloseReason::IdleTimeout);
             }
         }
@@ -491,7 +491,7 @@ impl Worker {
 
     fn turn(&mut self, token: Token) {
         let Some(connection) = self.connections.get_mut(token.0) else { return };
-        let counters = self.daemon.counters(self.number, connection.tag);
+        let counters = self.daemon.counters(self.number, connection.info().tag);
         let turns_are_long = self.turns_since_short >= TURNS_BEFORE_LONG_ONES;
         let complaints = &self.complaints;
         let setting = Setting {
@@ -561,7 +561,7 @@ impl Worker {
         let Some((bytes, place)) = held.max() else { return };
         let Some(connection) = self.connections.get(place) else { return };
         self.held.tell(&connection.info().address, bytes, self.now.seconds);
-        self.daemon.counters(self.number, connection.tag).unsent_kicks.add(1);
+        self.daemon.counters(self.number, connection.info().tag).unsent_kicks.add(1);
         self.close(Token(place), CloseReason::Error);
     }
 
@@ -572,7 +572,7 @@ impl Worker {
         }
         self.daemon.note_closed(connection.info(), reason);
         self.held.change(connection.held_bytes(), 0);
-        let counters = self.daemon.counters(self.number, connection.tag);
+        let counters = self.daemon.counters(self.number, connection.info().tag);
         connection.forget_kept(counters);
         counters.count_closed();
         log::debug!("worker {} closes {}", self.number, connection.info().address);
