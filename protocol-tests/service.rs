@@ -74,7 +74,7 @@ fn the_watchdog_is_told_only_while_all_threads_turn() {
     applies!();
     let manager = Manager::new();
     let launch =
-        manager.launch().variable("WATCHDOG_USEC", "400000").variable("MEMCACHED_DEBUG_COMMANDS", "1");
+        manager.launch().variable("WATCHDOG_USEC", "1000000").variable("MEMCACHED_DEBUG_COMMANDS", "1");
     let server = launch.options(["-t", "2"]).start();
     assert_eq!(manager.next(), "READY=1\n");
     for _ in 0..3 {
@@ -86,7 +86,7 @@ fn the_watchdog_is_told_only_while_all_threads_turn() {
     manager.socket.set_nonblocking(true).unwrap();
     while manager.socket.recv(&mut [0; 100]).is_ok() {}
     manager.socket.set_nonblocking(false).unwrap();
-    manager.socket.set_read_timeout(Some(std::time::Duration::from_millis(600))).unwrap();
+    manager.socket.set_read_timeout(Some(std::time::Duration::from_millis(1500))).unwrap();
     assert!(manager.socket.recv(&mut [0; 100]).is_err(), "petted while a worker hangs");
     let said = server.stderr();
     assert_eq!(said.matches("gives no sign of life").count(), 1, "{said}");
