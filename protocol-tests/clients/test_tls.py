@@ -1,77 +1,14 @@
 """TLS as clients use it: pymemcache with and without a certificate of its own, and openssl s_client."""
 
-import shutil
 import ssl
-import subprocess
-from pathlib import Path
 
 import pytest
 from pymemcache.client.base import Client, PooledClient
 from pymemcache.client.hash import HashClient
 from pymemcache.exceptions import MemcacheUnexpectedCloseError
-from server import Server, free_port
+from tls_server import OPENSSL, Certificates, TlsServer, openssl
 
-OPENSSL = shutil.which("openssl")
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="certificates are made with openssl")
-
-
-def run(*arguments: str, **options) -> str:
-    return subprocess.run(
-        [OPENSSL, *arguments], check=True, capture_output=True, text=True, timeout=60, **options
-    ).stdout
-
-
-class Certificates:
-    """An authority, and what it has issued, in a folder."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.authority = self.path("ca.pem")
-        self.make_key("ca.key")
-        run("req", "-x509", "-new", "-key", self.path("ca.key"), "-days", "90", "-subj", "/CN=tests",
-            "-out", self.authority)
-
-    def path(self, name: str) -> str:
-        return str(self.folder / name)
-
-    def make_key(self, name: str) -> None:
-        run("ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.path(name))
-
-    def issue(self, name: str) -> tuple[str, str]:
-        """The files of a certificate for localhost and of its key."""
-        self.make_key(f"{name}.key")
-        request = run("req", "-new", "-key", self.path(f"{name}.key"), "-subj", f"/CN={name}")
-        extensions = self.folder / "extensions"
-        extensions.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-        run("x509", "-req", "-CA", self.authority, "-CAkey", self.path("ca.key"), "-CAcreateserial", "-days", "60",
-            "-extfile", str(extensions), "-out", self.path(f"{name}.pem"), input=request)
-        return self.path(f"{name}.pem"), self.path(f"{name}.key")
-
-    def context(self, own: tuple[str, str] | None = None) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.authority)
-        if own:
-            context.load_cert_chain(*own)
-        return context
-
-
-class TlsServer(Server):
-    """A server with an address for TLS beside the one without."""
-
-    def __init__(self, certificates: Certificates, *suboptions: str):
-        certificate, key = certificates.issue("server")
-        self.tls_port = free_port()
-        listed = ",".join([f"ssl_chain_cert={certificate}", f"ssl_key={key}", *suboptions])
-        super().__init__("-Z", "-o", listed)
-
-    def command_line(self) -> list[str]:
-        plain, tls = f"notls:{self.host}:{self.port}", f"{self.host}:{self.tls_port}"
-        line = super().command_line()
-        line[line.index("-l") + 1] = f"{plain},{tls}"
-        return line
-
-    @property
-    def tls_address(self) -> tuple[str, int]:
-        return (self.host, self.tls_port)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +83,7 @@ def test_a_client_that_does_not_trust_the_server(server, certificates, tmp_path)
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_openssl_s_client(server, certificates, version):
     where = f"{server.host}:{server.tls_port}"
-    text = run("s_client", "-connect", where, "-CAfile", certificates.authority, "-verify_return_error", "-quiet",
+    text = openssl("s_client", "-connect", where, "-CAfile", certificates.authority, "-verify_return_error", "-quiet",
                version, input="set s 0 0 5\r\nvalue\r\nget s\r\nquit\r\n")
     assert text == "STORED\nVALUE s 0 5\nvalue\nEND\n"
 
@@ -156,7 +93,7 @@ def test_openssl_s_client_goes_on_with_a_session(server, certificates, tmp_path,
     where = f"{server.host}:{server.tls_port}"
     session = str(tmp_path / "session")
     common = ["s_client", "-connect", where, "-CAfile", certificates.authority, "-ign_eof", version]
-    first = run(*common, "-sess_out", session, input="version\r\nquit\r\n")
-    second = run(*common, "-sess_in", session, input="version\r\nquit\r\n")
+    first = openssl(*common, "-sess_out", session, input="version\r\nquit\r\n")
+    second = openssl(*common, "-sess_in", session, input="version\r\nquit\r\n")
     assert "New, TLS" in first
     assert "Reused, TLS" in second
