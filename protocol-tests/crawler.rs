@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{Client, fill};
-use crate::differences::start;
+use crate::differences::{applies, start};
 use crate::server::wait_until;
 
 /// Stores `count` items `<prefix><n>` with `bytes` bytes of value each.
@@ -119,6 +119,26 @@ fn a_cachedump_lists_a_class_but_for_encoded_keys() {
     client.expect("set k3 0 100 1\r\n1\r\n", "STORED\r\n");
     assert!(client.ask_text("stats cachedump 1 0\r\n").contains("ITEM k3 [1 b; 1"), "its end in Unix time");
     client.expect("stats cachedump 63 0\r\n", "END\r\n");
+}
+
+/// Or one command of twenty bytes would keep all others waiting while the whole cache is gone through.
+#[test]
+fn a_cachedump_looks_at_some_of_many_items() {
+    applies!();
+    let server = start!(&["-o", "no_lru_crawler,no_lru_maintainer"]);
+    let mut client = server.client();
+    let plain: String = (0..100).map(|n| format!("ms plain{n:07} 1 q\r\n1\r\n")).collect();
+    client.expect(plain + "mn\r\n", "MN\r\n");
+    // Twelve characters of base64 are nine bytes of key: all of one class.
+    for part in 0..12 {
+        let encoded: String =
+            (0..10_000).map(|n| format!("ms YWJj{:08} 1 b q\r\n1\r\n", part * 10_000 + n)).collect();
+        client.expect(encoded + "mn\r\n", "MN\r\n");
+    }
+    let items = client.stat("curr_items");
+    assert!(items > 100_000, "{items} items");
+    let listed = client.ask_text("stats cachedump 1 0\r\n").matches("ITEM ").count();
+    assert!((1..100).contains(&listed), "{listed} are listed");
 }
 
 #[test]

@@ -246,3 +246,45 @@ fn a_panic_in_the_background_is_in_the_log_file() {
     });
     guard.release();
 }
+
+/// A daemon that may use so many MiB of address space.
+fn cramped(mebibytes: usize, options: &[&str]) -> Launch {
+    let program = Launch::new().program().to_owned();
+    let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", mebibytes << 10);
+    let launch = Launch::of("/bin/sh".into()).options(["-c", &script]).options([program]).exactly();
+    let user: &[&str] = if is_root() { &["-u", "root"] } else { &[] };
+    launch.options(user).options(["-l", "127.0.0.1", "-p", "-1"]).options(options)
+}
+
+/// The limit of `-m` is far more than there is: the daemon makes do with less, and nothing is wrong.
+#[test]
+fn without_address_space_the_cache_is_smaller_and_serves_on() {
+    applies!();
+    for mebibytes in [450, 600] {
+        let mut server = cramped(mebibytes, &["-m", "2048", "-t", "2"]).start();
+        let mut client = server.client();
+        let before = left(&mut client);
+        let value = fill(b'v', 50_000);
+        let all = (mebibytes << 20) / value.len();
+        for number in 0..all {
+            client.send(format!("set k{number} 0 0 50000 noreply\r\n{value}\r\n"));
+        }
+        client.expect("", "");
+        assert!(client.stat("malloc_fails") > 0 && client.stat("evictions") > 0);
+        // Others come, with values that are half there.
+        let mut others: Vec<_> = (0..200).map(|_| server.client()).collect();
+        for (number, other) in others.iter_mut().enumerate() {
+            other.send(format!("set o{number} 0 0 50000\r\n{}", &value[..40_000]));
+        }
+        let end = format!("{}\r\n", &value[40_000..]);
+        others.iter_mut().for_each(|other| other.expect(&end, "STORED\r\n"));
+        let last = format!("k{}", all - 1);
+        client.expect(format!("set {last} 0 0 50000\r\n{value}\r\n"), "STORED\r\n");
+        client.expect(format!("get {last}\r\n"), format!("VALUE {last} 0 50000\r\n{value}\r\nEND\r\n"));
+        drop(others);
+        client.expect("flush_all\r\n", "OK\r\n");
+        wait_until("all is as it was", || left(&mut client) == before);
+        server.expect_served();
+        wait_until("the log tells of it", || server.stderr().contains("the system has no more memory"));
+    }
+}

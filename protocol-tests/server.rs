@@ -37,6 +37,8 @@ pub struct Launch {
     options: Vec<OsString>,
     variables: Vec<(&'static str, OsString)>,
     listens: bool,
+    /// Nothing is added to the options.
+    is_exact: bool,
 }
 
 /// A running daemon, killed when dropped and also when the test process dies in any way.
@@ -100,7 +102,7 @@ impl Launch {
 
     /// Any memcached-compatible daemon.
     pub fn of(program: PathBuf) -> Launch {
-        Launch { program, options: Vec::new(), variables: Vec::new(), listens: true }
+        Launch { program, options: Vec::new(), variables: Vec::new(), listens: true, is_exact: false }
     }
 
     pub fn program(&self) -> &Path {
@@ -124,10 +126,19 @@ impl Launch {
         self
     }
 
+    /// Leaves all that is on the command line to the options.
+    pub fn exactly(mut self) -> Launch {
+        self.is_exact = true;
+        self.own_addresses()
+    }
+
     /// The command without standard streams, its port file in `directory`.
     pub fn command(&self, directory: &Path) -> Command {
         let mut command = Command::new(&self.program);
-        if is_root() && !self.options.iter().any(|option| option == "-u" || option == "--config") {
+        if is_root()
+            && !self.is_exact
+            && !self.options.iter().any(|option| option == "-u" || option == "--config")
+        {
             command.args(["-u", "root"]);
         }
         if self.listens {

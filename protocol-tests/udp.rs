@@ -492,7 +492,22 @@ fn public_addresses_need_an_option() {
     }
     let launch = Launch::new().own_addresses();
     let server = launch.options(["-l", "0.0.0.0", "-U", "-1", "-o", "udp_public"]).start();
-    client(&server).expect("mn\r\n", &["MN\r\n"]);
+    let mut public = client(&server);
+    public.expect("mn\r\n", &["MN\r\n"]);
+    // Whoever can forge an address could, too.
+    for command in [
+        "flush_all",
+        "cache_memlimit 8",
+        "verbosity 2",
+        "lru tune 10 20 0.2 2",
+        "slabs automove 0",
+        "lru_crawler disable",
+        "refresh_certs",
+        "stats hotkeys 100",
+        "stats cachedump 1 0",
+    ] {
+        public.expect(&format!("{command}\r\n"), &["CLIENT_ERROR not available over UDP\r\n"]);
+    }
 }
 
 #[test]

@@ -30,6 +30,12 @@ impl CpuTime {
     }
 }
 
+/// Whether the system would give `bytes` of memory now. None of it is used: this asks after the limits of address space
+/// (`ulimit -v`) and of memory promised (`vm.overcommit_memory=2`), not after what is free.
+pub fn has_memory(bytes: usize) -> bool {
+    memmap2::MmapMut::map_anon(bytes).is_ok()
+}
+
 /// Lets a thread of the allocator's own give memory that is free for some seconds back to the system, also
 /// while nobody allocates. To be called once, after the process has gone to the background: threads do not
 /// survive that. `false` if the allocator refuses.

@@ -72,6 +72,11 @@ impl Output {
         self.bytes.len() - self.sent
     }
 
+    /// Its part of what large values take that the cache has no use for any more.
+    pub fn pinned_bytes(&self) -> usize {
+        self.splices.iter().map(|splice| splice.value.pinned_bytes()).sum()
+    }
+
     /// Appends reply bytes.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {

@@ -464,6 +464,12 @@ impl Connection {
         }
     }
 
+    /// Its part of what large values take that only clients have who do not take their replies.
+    pub fn pinned_bytes(&self) -> usize {
+        let unsent = self.left.as_ref().and_then(|left| left.unsent.as_ref());
+        unsent.filter(|_| self.is_blocked).map_or(0, Output::pinned_bytes)
+    }
+
     /// Takes what the connection keeps out of the worker's count, at its end.
     pub fn forget_kept(&mut self, counters: &WorkerCounters) {
         if let Some(left) = self.left.take() {

@@ -13,6 +13,7 @@ pub(super) struct Held {
     /// `None` for no limit.
     limit_bytes: Option<usize>,
     bytes: usize,
+    pinned_looked_for: Seconds,
     closed: Rationed,
 }
 
@@ -20,7 +21,7 @@ impl Held {
     /// One of `workers` shares of `limit_bytes`; 0 for no limit.
     pub fn new(limit_bytes: usize, workers: usize) -> Held {
         let limit_bytes = (limit_bytes > 0).then(|| limit_bytes / workers.max(1));
-        Held { limit_bytes, bytes: 0, closed: Rationed::default() }
+        Held { limit_bytes, bytes: 0, pinned_looked_for: Seconds(0), closed: Rationed::default() }
     }
 
     /// A connection that held `before` bytes holds `after`.
@@ -33,6 +34,22 @@ impl Held {
     #[inline]
     pub fn is_too_much(&self) -> bool {
         self.limit_bytes.is_some_and(|limit| self.bytes > limit)
+    }
+
+    /// Whether it is time to look for pinned values: once a second.
+    pub fn looks_for_pinned(&mut self, now: Seconds) -> bool {
+        std::mem::replace(&mut self.pinned_looked_for, now) != now
+    }
+
+    /// Tells the log, now and then, that the connection of `peer` is closed for the large values that it kept.
+    pub fn tell_of_pinned(&self, peer: &Address, bytes: usize, now: Seconds) {
+        self.closed.tell(now, |untold| {
+            log::warn!(
+                event = "slow_client", peer:% = peer;
+                "{peer} is closed: it does not take its replies and keeps {bytes} bytes of values that the cache \
+                 has no more, all such clients more than a quarter of -m; closed before without a line: {untold}"
+            );
+        });
     }
 
     /// Tells the log, now and then, that the connection of `peer`, which held `bytes`, is closed for it.

@@ -242,6 +242,11 @@ fn too_few(descriptors: u64, connections: usize) -> String {
     format!("{descriptors} file descriptors are too few for {connections} connections")
 }
 
+/// What the system must have besides items; 0 where asking for it would fill it.
+fn headroom_bytes(settings: &Settings) -> usize {
+    if settings.lock_memory { 0 } else { StoreOptions::default().headroom_bytes }
+}
+
 /// What the settings say about the store.
 fn store_options(settings: &Settings) -> StoreOptions {
     StoreOptions {
@@ -255,6 +260,7 @@ fn store_options(settings: &Settings) -> StoreOptions {
         slab_min_size: settings.slab_min_size,
         reclaim_expired: settings.lru_crawler,
         tuning: memcached::tuning(settings),
+        headroom_bytes: headroom_bytes(settings),
         ..StoreOptions::default()
     }
 }
@@ -319,6 +325,13 @@ impl Threads {
             let tag = daemon.tags.number_of(tag.as_deref());
             let info = ConnectionInfo::new(fd, address, None, tag, daemon.clock.now().seconds);
             daemon.registry.enter(Arc::new(info));
+        }
+        let headroom = headroom_bytes(&daemon.settings);
+        if headroom > 0 && !sys::has_memory(headroom) {
+            let wanted = headroom >> 20;
+            return Err(StartError::system(format_args!(
+                "the system has less than {wanted} MB for connections: expected more address space (ulimit -v)"
+            )));
         }
         logins::warn_if_exposed(&daemon.settings, &bound.addresses, &bound.udp_addresses);
         log_start(&daemon, &bound.addresses, &bound.udp_addresses);

@@ -270,6 +270,7 @@ impl Worker {
                 self.tell_watchers();
             }
             self.close_idle();
+            self.close_pinning();
             self.close_slow_handshakes();
             if instant.saturating_duration_since(self.upkeep_done) >= self.upkeep_pause {
                 self.upkeep_done = instant;
@@ -561,7 +562,27 @@ impl Worker {
         let Some((bytes, place)) = held.max() else { return };
         let Some(connection) = self.connections.get(place) else { return };
         self.held.tell(&connection.info().address, bytes, self.now.seconds);
-        self.daemon.counters(self.number, connection.info().tag).unsent_kicks.add(1);
+        self.kick(place);
+    }
+
+    /// Once a second, closes those that keep more than may be of values that the cache has no use for any more.
+    fn close_pinning(&mut self) {
+        if !self.held.looks_for_pinned(self.now.seconds) {
+            return;
+        }
+        while let Some(allowed) = self.daemon.store.pinned_bytes_allowed() {
+            let pinned = || self.connections.iter().map(|(place, one)| (one.pinned_bytes(), place));
+            let sum: usize = pinned().map(|(bytes, _)| bytes).sum();
+            let Some((bytes, place)) = pinned().max().filter(|_| sum > allowed) else { return };
+            self.held.tell_of_pinned(&self.connections[place].info().address, bytes, self.now.seconds);
+            self.kick(place);
+        }
+    }
+
+    /// Closes a connection for the memory that it takes.
+    fn kick(&mut self, place: usize) {
+        let tag = self.connections[place].info().tag;
+        self.daemon.counters(self.number, tag).unsent_kicks.add(1);
         self.close(Token(place), CloseReason::Error);
     }
 

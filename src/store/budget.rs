@@ -10,9 +10,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam::queue::SegQueue;
 
+use crate::base::sys;
+
 /// Of what is in use when the system has no more memory, the part that is given up for what others need: buffers,
 /// connections.
 const GIVEN_UP_PART: usize = 32;
+
+/// Address space that must be left beyond a new page: what is allocated without a limit of the store's comes from it.
+pub(super) const HEADROOM_BYTES: usize = 32 << 20;
+/// How often that is looked at: once per so many bytes of new pages.
+const LOOK_BYTES: usize = 1 << 20;
 
 /// The bytes of one page.
 pub(super) type PageBytes = Box<[u8]>;
@@ -21,10 +28,15 @@ pub(super) type PageBytes = Box<[u8]>;
 #[derive(Debug)]
 pub(super) struct Budget {
     page_bytes: usize,
+    headroom_bytes: usize,
+    /// Pages that may be made before the headroom is looked at again.
+    unlooked: AtomicUsize,
     limit: AtomicUsize,
     used: AtomicUsize,
     /// Pages that were used and are not now; together with `used` at most the most ever used.
     spare: SegQueue<PageBytes>,
+    /// Pages of large values that only their readers have.
+    pinned: AtomicUsize,
     /// Pages for which the system had no memory.
     refusals: AtomicU64,
     /// Takes that are to be refused, as if the limit were reached.
@@ -36,13 +48,17 @@ pub(super) struct Budget {
 }
 
 impl Budget {
-    /// A budget of `limit` pages of `page_bytes` bytes.
-    pub fn new(limit: usize, page_bytes: usize) -> Budget {
+    /// A budget of `limit` pages of `page_bytes` bytes, of which a new one is made only while the system has
+    /// `headroom_bytes` besides.
+    pub fn new(limit: usize, page_bytes: usize, headroom_bytes: usize) -> Budget {
         Budget {
             page_bytes,
+            headroom_bytes,
+            unlooked: AtomicUsize::new(0),
             limit: AtomicUsize::new(limit),
             used: AtomicUsize::new(0),
             spare: SegQueue::new(),
+            pinned: AtomicUsize::new(0),
             refusals: AtomicU64::new(0),
             #[cfg(test)]
             denials: AtomicUsize::new(0),
@@ -95,6 +111,21 @@ impl Budget {
         self.spare.len()
     }
 
+    /// Notes that so many pages in use are there for readers alone.
+    pub fn pin(&self, pages: usize) {
+        self.pinned.fetch_add(pages, Relaxed);
+    }
+
+    /// Takes back as much of [`Self::pin`].
+    pub fn unpin(&self, pages: usize) {
+        self.pinned.fetch_sub(pages, Relaxed);
+    }
+
+    /// Pages that are there for readers alone.
+    pub fn pinned(&self) -> usize {
+        self.pinned.load(Relaxed)
+    }
+
     /// Whether more is charged than the limit allows, so that pages have to be given back.
     pub fn is_overdrawn(&self) -> bool {
         self.used() > self.limit()
@@ -128,10 +159,28 @@ impl Budget {
         if self.failures.fetch_update(Relaxed, Relaxed, |pages| pages.checked_sub(1)).is_ok() {
             return None;
         }
+        if !self.has_headroom() {
+            return None;
+        }
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(self.page_bytes).ok()?;
         bytes.resize(self.page_bytes, 0);
         Some(bytes.into_boxed_slice())
+    }
+
+    /// Whether the system has memory besides pages. What cannot be refused, such as a connection, ends the process
+    /// where there is none, so pages leave some.
+    fn has_headroom(&self) -> bool {
+        if self.headroom_bytes == 0
+            || self.unlooked.fetch_update(Relaxed, Relaxed, |pages| pages.checked_sub(1)).is_ok()
+        {
+            return true;
+        }
+        let has_some = sys::has_memory(self.headroom_bytes);
+        if has_some {
+            self.unlooked.store(LOOK_BYTES / self.page_bytes, Relaxed);
+        }
+        has_some
     }
 
     /// Lowers the limit to what there is, but for what is given up.
@@ -192,7 +241,7 @@ mod tests {
 
     #[test]
     fn the_limit_holds_and_pages_are_used_again() {
-        let budget = Budget::new(2, 4096);
+        let budget = Budget::new(2, 4096, 0);
         let (first, second) = (budget.take().unwrap(), budget.take().unwrap());
         assert!(budget.take().is_none());
         budget.give_back(first);
@@ -206,7 +255,7 @@ mod tests {
 
     #[test]
     fn where_the_system_has_no_memory_the_limit_falls() {
-        let budget = Budget::new(100, 4096);
+        let budget = Budget::new(100, 4096, 0);
         let pages: Vec<PageBytes> = (0..64).map(|_| budget.take().unwrap()).collect();
         budget.fail(1);
         assert!(budget.take().is_none());
@@ -220,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_charge_replaces_a_spare_page_and_may_overdraw() {
-        let budget = Budget::new(1, 4096);
+        let budget = Budget::new(1, 4096, 0);
         let page = budget.take().unwrap();
         budget.give_back(page);
         budget.charge();

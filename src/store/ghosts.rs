@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn a_ghost_is_recalled_once_with_its_epoch() {
-        let budget = Budget::new(100, 1024);
+        let budget = Budget::new(100, 1024, 0);
         let mut ghosts = Ghosts::new(128 * 1024, &budget);
         assert_eq!((budget.used(), ghosts.charged_pages(&budget)), (2, 2));
         let hash = |n: u64| (n % 255 + 1) << 40 | n;

@@ -546,7 +546,7 @@ mod tests {
 
     #[test]
     fn it_grows_in_small_steps_and_stays_dense() {
-        let budget = Budget::new(1 << 20, 16384);
+        let budget = Budget::new(1 << 20, 16384, 0);
         let mut index = Index::new(&budget, false);
         for n in 0..100_000 {
             work(&mut index, &budget);
@@ -564,7 +564,7 @@ mod tests {
 
     #[test]
     fn it_shrinks_when_items_leave_and_clears_at_once() {
-        let budget = Budget::new(1 << 20, PAGE);
+        let budget = Budget::new(1 << 20, PAGE, 0);
         let mut index = Index::new(&budget, false);
         for n in 0..10_000 {
             work(&mut index, &budget);
@@ -584,7 +584,7 @@ mod tests {
     proptest! {
         #[test]
         fn it_agrees_with_a_plain_map(steps in prop::collection::vec((0u8..4, 0u32..400), 1..2000)) {
-            let budget = Budget::new(1 << 20, PAGE);
+            let budget = Budget::new(1 << 20, PAGE, 0);
             let mut index = Index::new(&budget, false);
             let mut model: HashMap<u32, ChunkId> = HashMap::new();
             for (action, key) in steps {

@@ -5,6 +5,7 @@
 //! memory stays charged to the budget until the last reader lets go.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::budget::{Budget, PageBytes};
 
@@ -14,12 +15,14 @@ pub(super) struct Blocks {
     /// Bytes of the value held here; the last block may be filled in part.
     len: usize,
     budget: Arc<Budget>,
+    /// The store has no use for it any more, but a reader has.
+    is_pinned: AtomicBool,
 }
 
 impl Blocks {
     /// Room for the first bytes of `len` in `pages`; more pages may follow by [`Self::extend`].
     pub fn new(pages: Vec<PageBytes>, len: usize, budget: Arc<Budget>) -> Blocks {
-        Blocks { pages, len, budget }
+        Blocks { pages, len, budget, is_pinned: AtomicBool::new(false) }
     }
 
     /// Pages that are missing before `bytes` bytes can be written.
@@ -93,6 +96,9 @@ impl Blocks {
 
 impl Drop for Blocks {
     fn drop(&mut self) {
+        if *self.is_pinned.get_mut() {
+            self.budget.unpin(self.pages.len());
+        }
         for page in self.pages.drain(..) {
             self.budget.give_back(page);
         }
@@ -136,6 +142,22 @@ impl LargeValue {
         self.0.pages.len()
     }
 
+    /// Ends the store's own use of it and returns its pages: they are pinned from now on if a reader has them still.
+    pub(super) fn let_go(self) -> usize {
+        let pages = self.pages();
+        if !self.is_last() {
+            // Whoever lets go last sees this: letting go is a release, and the last one acquires.
+            self.0.is_pinned.store(true, Relaxed);
+            self.0.budget.pin(pages);
+        }
+        pages
+    }
+
+    /// This reader's part of what the value takes, if it is there for its readers alone.
+    pub fn pinned_bytes(&self) -> usize {
+        if self.0.is_pinned.load(Relaxed) { self.0.len / Arc::strong_count(&self.0) } else { 0 }
+    }
+
     /// Whether both are the same memory.
     pub(super) fn is_same(&self, other: &LargeValue) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -154,7 +176,7 @@ mod tests {
 
     #[test]
     fn bytes_written_in_pieces_read_back_whole() {
-        let budget = Arc::new(Budget::new(8, 16));
+        let budget = Arc::new(Budget::new(8, 16, 0));
         let pages = (0..2).map(|_| budget.take().unwrap()).collect();
         let value: Vec<u8> = (0..40).collect();
         let mut blocks = Blocks::new(pages, value.len(), budget.clone());

@@ -118,6 +118,9 @@ pub struct StoreOptions {
     pub partitions: Option<usize>,
     /// Bytes of a page, a power of two; `None` to derive it.
     pub page_bytes: Option<usize>,
+    /// Bytes that the system must have besides for each page that is added; 0: it is not asked. Where all memory is
+    /// locked, asking would fill them.
+    pub headroom_bytes: usize,
 }
 
 impl Default for StoreOptions {
@@ -137,6 +140,7 @@ impl Default for StoreOptions {
             hash_seed: None,
             partitions: None,
             page_bytes: None,
+            headroom_bytes: budget::HEADROOM_BYTES,
         }
     }
 }
@@ -167,6 +171,9 @@ pub fn memcached_item_bytes(
     let flags = if client_flags == 0 { 0 } else { 4 };
     48 + if with_cas { 8 } else { 0 } + key_bytes + 1 + flags + value_bytes + 2
 }
+
+/// Part of the memory limit that clients may keep who do not take the large values that they asked for.
+const PINNED_PART: usize = 4;
 
 /// A cache of items under one memory limit, shared by all workers.
 pub struct Store {
@@ -200,7 +207,7 @@ impl Store {
         let limit = (options.memory_limit_bytes / page_bytes).max(1);
         let sizes = ChunkSizes::new(page_bytes, options.slab_min_size, options.slab_growth_factor);
         let shared = Arc::new(Shared {
-            budget: Arc::new(Budget::new(limit, page_bytes)),
+            budget: Arc::new(Budget::new(limit, page_bytes, options.headroom_bytes)),
             hasher: options.hash_seed.map_or_else(KeyHasher::new, KeyHasher::with_seed),
             demand: housekeeping::Demand::new(sizes.len() + 1),
             sizes,
@@ -506,6 +513,14 @@ impl Store {
     /// The memory limit in bytes.
     pub fn memory_limit_bytes(&self) -> usize {
         self.shared.budget.limit() * self.shared.budget.page_bytes()
+    }
+
+    /// Bytes of large values that each worker's clients may keep for themselves, if all workers' together keep more
+    /// than a quarter of the memory limit.
+    pub fn pinned_bytes_allowed(&self) -> Option<usize> {
+        let budget = &self.shared.budget;
+        let allowed = budget.limit() / PINNED_PART;
+        (budget.pinned() > allowed).then(|| allowed * budget.page_bytes() / self.workers)
     }
 
     /// Shows the items of the slab class at `class` to `show`, those of a segment newest first, until it

@@ -222,7 +222,7 @@ impl Partition {
         self.class_bytes[class] -= bytes as u64;
         self.lru[class].remove(&mut self.slab, id);
         if let Some(slot) = large {
-            self.large_pages -= self.large.remove(slot as usize).pages();
+            self.large_pages -= self.large.remove(slot as usize).let_go();
         }
     }
 

@@ -8,6 +8,8 @@ use super::reply;
 use super::request::{DebugOrder, Request};
 use super::session::Turn;
 use crate::store::{Hold, KEY_BYTES_MAX};
+#[cfg(any(test, fuzzing))]
+use crate::{base::clock::Seconds, store::Store};
 
 /// The name by which `debugitem unref` lets go of what was held last, whatever its key.
 const LAST_HELD: &[u8] = b"reffed";
@@ -27,6 +29,16 @@ struct HeldItem {
 enum Kind {
     Reference,
     Lock,
+}
+
+impl Held {
+    /// Lets go of everything, so that only items are in the store.
+    #[cfg(any(test, fuzzing))]
+    pub fn let_all_go(&self, store: &Store, now: Seconds) {
+        for item in self.0.lock().drain(..) {
+            store.let_go(item.hold, now);
+        }
+    }
 }
 
 /// Reads `debugitem <what> <key>`.

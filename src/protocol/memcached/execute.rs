@@ -198,6 +198,17 @@ impl Session {
         let user = self.user.clone();
         let user = user.as_deref();
         match request {
+            // A sender whose address may be forged is to change nothing that is about all clients.
+            Request::CacheMemlimit { noreply, .. }
+            | Request::Crawler { noreply, .. }
+            | Request::FlushAll { noreply, .. }
+            | Request::RefreshCerts { noreply }
+            | Request::Tune { noreply, .. }
+            | Request::Verbosity { noreply, .. }
+                if turn.carrier == Carrier::Datagram && turn.daemon.settings.udp.is_public =>
+            {
+                turn.reply(reply::NOT_OVER_UDP, noreply);
+            }
             // Others with datagrams for the same socket would wait until all items are gone through. And a sender
             // whose address may be forged is not to stop the daemon.
             Request::Watch { noreply, .. }

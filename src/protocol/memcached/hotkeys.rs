@@ -226,15 +226,18 @@ pub(super) fn count_write(request: &Request, turn: &Turn) {
     let count = |key: &[u8], bytes: usize| {
         sample.count(key, bytes, [Kind::WriteRequests, Kind::WriteBytes], turn.now.seconds);
     };
+    // What is announced is on its way, unless it is refused for its length.
+    let arriving = |bytes: usize| if bytes > turn.daemon.settings.max_item_size { 0 } else { bytes };
     match *request {
-        Request::Store { key, value_bytes, .. } => count(key, value_bytes),
+        Request::Store { key, value_bytes, .. } => count(key, arriving(value_bytes)),
         Request::Arithmetic { key, .. } | Request::Delete { key, .. } | Request::Touch { key, .. } => {
             count(key, 0);
         }
         Request::Meta { command: MetaCommand::Get | MetaCommand::Debug, .. } => {}
         Request::Meta { command, arguments } => {
             if let Some(target) = meta::target(command, arguments) {
-                target.with_key(|key| count(key, target.skip.saturating_sub(reply::LINE_END.len())));
+                let bytes = arriving(target.skip.saturating_sub(reply::LINE_END.len()));
+                target.with_key(|key| count(key, bytes));
             }
         }
         _ => {}

@@ -13,7 +13,7 @@ use super::watch;
 use crate::store::{Direction, KEY_BYTES_MAX, StoreMode};
 
 /// Most tokens of a line that count; what follows is not looked at. Lists of keys are read apart.
-const TOKENS_MAX: usize = 23;
+pub(super) const TOKENS_MAX: usize = 23;
 /// Blanks before a long list of keys that memcached looks behind.
 const LEADING_BLANKS_MAX: usize = 100;
 /// Shortest line in bytes, its line end included.

@@ -22,19 +22,26 @@ use super::job::Job;
 use super::latency;
 use super::number;
 use super::reply;
-use super::session::Turn;
+use super::session::{Carrier, Turn};
 use super::slow_log;
 use super::tags;
 use super::tls;
 
 /// Most bytes that a cachedump answers with, as in memcached.
 const CACHEDUMP_BYTES_MAX: usize = 2 << 20;
+/// Most items that it looks at, in some milliseconds.
+const CACHEDUMP_ITEMS_MAX: u32 = 50_000;
 /// Greatest number of a slab class that a cachedump may ask for.
 const CLASS_NUMBER_MAX: u32 = 63;
 
 /// Answers `stats <what> <arguments>`, or gives the job of answering it.
 pub(super) fn answer(what: &[u8], arguments: [&[u8]; 2], turn: &mut Turn) -> Option<Job> {
     let is_short_for = |name: &[u8]| !what.is_empty() && name.starts_with(what);
+    // Long answers to short questions, whose sender may be forged.
+    if turn.carrier == Carrier::Datagram && (what == b"hotkeys" || is_short_for(b"cachedump")) {
+        turn.output.push(reply::NOT_OVER_UDP);
+        return None;
+    }
     match what {
         b"" => general(turn),
         b"items" => items(turn),
@@ -430,8 +437,8 @@ fn slabs(turn: &mut Turn) {
     lines.add("total_malloced", pages * store.page_bytes);
 }
 
-/// `ITEM <key> [<bytes> b; <exptime> s]` for the items of one class, all if the limit is 0. Where
-/// memcached lists its COLD segment alone, larder lists every segment.
+/// `ITEM <key> [<bytes> b; <exptime> s]` for the items of one class, as many as the answer has room for if the limit
+/// is 0. Where memcached lists its COLD segment alone, larder lists every segment. It ends the client's turn.
 fn cachedump(arguments: [&[u8]; 2], turn: &mut Turn) -> Result<(), &'static [u8]> {
     if !turn.daemon.settings.dump_enabled {
         return Err(reply::CACHEDUMP_NOT_ALLOWED);
@@ -445,13 +452,16 @@ fn cachedump(arguments: [&[u8]; 2], turn: &mut Turn) -> Result<(), &'static [u8]
         return Err(reply::BAD_CLASS);
     }
     let Some(class) = class.checked_sub(1) else { return Ok(()) };
+    turn.commands_left = 0;
     let (now, output) = (turn.now, &mut *turn.output);
+    let mut unseen = CACHEDUMP_ITEMS_MAX;
     let mut left = if limit == 0 { u32::MAX } else { limit };
     let full = output.pending() + CACHEDUMP_BYTES_MAX;
     turn.daemon.store.for_each_item(class as usize, now.seconds, |item| {
-        if left == 0 || output.pending() >= full {
+        if left == 0 || unseen == 0 || output.pending() >= full {
             return false;
         }
+        unseen -= 1;
         if item.has_encoded_key {
             return true;
         }

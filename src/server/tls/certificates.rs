@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -88,7 +88,7 @@ impl fmt::Display for TlsError {
 
 impl std::error::Error for TlsError {}
 
-/// By what a file that was changed is known: when, how long, which.
+/// By what a file that was changed is known: when (of content, name or owner), how long, which.
 type Stamp = Option<(i64, i64, u64, u64)>;
 
 /// What connections use, and what is known of it.
@@ -109,6 +109,8 @@ pub struct Certificates {
     loaded: RwLock<Loaded>,
     /// Of the files when they were last read, also in vain.
     stamps: RwLock<[Stamp; 3]>,
+    /// Held while the files are read, so that who read them last has the last word; what a client was told of it.
+    told: Mutex<Result<(), String>>,
 }
 
 impl Certificates {
@@ -119,7 +121,7 @@ impl Certificates {
     pub fn load(settings: &TlsSettings) -> Result<Certificates, TlsError> {
         let stamps = RwLock::new(stamps(settings));
         let loaded = RwLock::new(Loader::new(settings)?.load()?);
-        Ok(Certificates { settings: settings.clone(), loaded, stamps })
+        Ok(Certificates { settings: settings.clone(), loaded, stamps, told: Mutex::new(Ok(())) })
     }
 
     /// What a new connection to a listener with this security uses. `None` without TLS.
@@ -138,6 +140,13 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`] if one cannot be used; what was loaded before stays.
     pub fn reload(&self) -> Result<(), TlsError> {
+        let mut told = self.told.lock();
+        let result = self.read_again();
+        *told = result.as_ref().map_or_else(|error| Err(error.reply()), |()| Ok(()));
+        result
+    }
+
+    fn read_again(&self) -> Result<(), TlsError> {
         *self.stamps.write() = stamps(&self.settings);
         match Loader::new(&self.settings).and_then(|loader| loader.load()) {
             Ok(loaded) => {
@@ -178,8 +187,15 @@ impl Certificates {
 }
 
 impl memcached::Certificates for Certificates {
+    /// Any client may ask, as often as he likes, on a worker: files that have not changed since are not read again.
     fn refresh(&self) -> Result<(), String> {
-        self.reload().map_err(|error| error.reply())
+        let mut told = self.told.lock();
+        if self.have_changed() {
+            *told = self.read_again().map_err(|error| error.reply());
+        } else if told.is_ok() {
+            self.loaded.write().at = Instant::now();
+        }
+        told.clone()
     }
 
     fn age_seconds(&self) -> u64 {
@@ -194,7 +210,7 @@ impl memcached::Certificates for Certificates {
 fn stamps(settings: &TlsSettings) -> [Stamp; 3] {
     [&settings.chain_cert, &settings.key, &settings.ca_cert].map(|path| {
         let found = fs::metadata(path.as_ref()?).ok()?;
-        Some((found.mtime(), found.mtime_nsec(), found.len(), found.ino()))
+        Some((found.ctime(), found.ctime_nsec(), found.len(), found.ino()))
     })
 }
 

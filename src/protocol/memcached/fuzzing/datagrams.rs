@@ -24,6 +24,7 @@ pub fn check_datagram(input: &[u8]) {
             assert_eq!(output.pending(), 0);
             drop(exchange);
             let store = daemon.store.clone();
+            daemon.held.let_all_go(&store, now(&daemon).seconds);
             drop(daemon);
             return store.check_books(0);
         }

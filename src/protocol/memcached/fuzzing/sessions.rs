@@ -194,7 +194,7 @@ fn run(choices: u8, stream: &[u8], cut: Cut) -> Transcript {
     let seconds = now(&daemon).seconds;
     let evicted = daemon.store.stats(seconds).sum(|class| class.evicted);
     let store = Arc::clone(&daemon.store);
-    // Holds of `debugitem` end with it.
+    daemon.held.let_all_go(&store, seconds);
     drop(daemon);
     store.check_books(0);
     Transcript { replies, evicted }

@@ -54,6 +54,18 @@ fn prefixes_of_binary_keys_forge_no_lines() {
 }
 
 #[test]
+fn silence_is_asked_for_by_the_last_token_that_counts() {
+    let line = format!("foo{} noreply and more", " x".repeat(21));
+    check_classic_line(line.as_bytes());
+    check_session(&[b"\x01\x01", line.as_bytes(), b"\r\nmn\r\n"].concat());
+}
+
+#[test]
+fn an_item_that_is_held_twice_is_let_go() {
+    check_session(b"\x80\x01set a 0 0 1\r\nx\r\ndebugitem ref a\r\ndebugitem ref a\r\ndelete a\r\n");
+}
+
+#[test]
 fn replies_have_their_forms() {
     for replies in [
         "",
