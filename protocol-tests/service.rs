@@ -100,8 +100,9 @@ fn a_manager_that_is_not_there_is_warned_of_and_stops_nobody() {
     assert!(server.stderr().contains("cannot reach the service manager"), "{}", server.stderr());
 }
 
-/// Starts the daemon with `socket` as the one that the manager has opened.
-fn activated(socket: OwnedFd, options: &[&str], directory: &TempDir) -> (std::process::Child, Guard) {
+/// Starts the daemon with `socket` as the one that the manager has opened, and standard error in the directory's file
+/// `stderr`.
+pub fn activated(socket: OwnedFd, options: &[&str], directory: &TempDir) -> (std::process::Child, Guard) {
     let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
     let user: &[&str] = if is_root() { &["-u", "root"] } else { &[] };
     let mut command = Command::new("sh");
@@ -148,6 +149,33 @@ fn a_socket_that_does_not_fit_is_refused() {
     guard.release();
     let said = fs::read_to_string(directory.path().join("stderr")).unwrap();
     assert!(said.contains("LISTEN_FDS") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_socket_of_the_manager_has_the_tag_of_its_address_and_must_have_one_that_is_named() {
+    applies!();
+    let directory = TempDir::new().unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = tcp.local_addr().unwrap();
+    let tagged = format!("tag[mine]:{address},127.0.0.2:1");
+    let (mut child, guard) = activated(tcp.try_clone().unwrap().into(), &["-l", &tagged], &directory);
+    let mut client = Client::tcp(address);
+    client.expect("get k\r\n", "END\r\n");
+    let tags = client.stats("stats tags");
+    assert!(tags.contains(&("mine:cmd_get".to_owned(), "1".to_owned())), "{tags:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    guard.release();
+    for (listen, wanted) in [
+        ("tag[mine]:127.0.0.2:1".to_owned(), format!("(LISTEN_FDS) is at {address}: expected --listen to name it")),
+        (format!("tag[mine]:127.0.0.2:1,{address}"), "--listen '127.0.0.2:1': expected a socket".to_owned()),
+    ] {
+        let (mut child, guard) = activated(tcp.try_clone().unwrap().into(), &["-l", &listen], &directory);
+        assert_eq!(child.wait().unwrap().code(), Some(64), "{listen}");
+        guard.release();
+        let said = fs::read_to_string(directory.path().join("stderr")).unwrap();
+        assert!(said.contains(&wanted) && said.lines().count() == 1, "{listen}: {said}");
+    }
 }
 
 #[test]

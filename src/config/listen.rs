@@ -40,6 +40,11 @@ impl Interface {
         ListenAddress { host, port: self.port.unwrap_or(port), tag, security }
     }
 
+    /// Whether a prefix says of it what does not hold for every address.
+    pub(super) fn is_particular(&self, with_tls: bool) -> bool {
+        self.listen_address(0, with_tls).is_particular(with_tls)
+    }
+
     /// Whether its prefix asks for TLS.
     pub(super) fn asks_for_tls(&self) -> bool {
         self.security.is_some_and(|security| security != Security::Plain)

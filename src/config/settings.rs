@@ -67,6 +67,15 @@ pub struct ListenAddress {
     pub security: Security,
 }
 
+impl ListenAddress {
+    /// Whether something holds for it that does not hold for every address: a tag, or other security than `-Z` asks
+    /// for.
+    pub fn is_particular(&self, with_tls: bool) -> bool {
+        let usual = if with_tls { Security::Tls } else { Security::Plain };
+        self.tag.is_some() || self.security != usual
+    }
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host.as_deref().unwrap_or("*"), self.port)
@@ -406,6 +415,11 @@ impl Settings {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Whether `-l` says of an address what does not hold for every one, be it listened on or not.
+    pub fn tells_addresses_apart(&self) -> bool {
+        self.interfaces.iter().any(|interface| interface.is_particular(self.tls.enabled))
     }
 
     /// An address of UDP that is not loopback and may not be used therefore, as far as the spelling tells.

@@ -10,6 +10,7 @@ mod connection;
 mod faulty;
 mod held;
 mod host;
+mod inherited;
 mod left;
 mod listener;
 pub mod logging;
