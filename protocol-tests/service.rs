@@ -167,7 +167,10 @@ fn a_socket_of_the_manager_has_the_tag_of_its_address_and_must_have_one_that_is_
     child.wait().unwrap();
     guard.release();
     for (listen, wanted) in [
-        ("tag[mine]:127.0.0.2:1".to_owned(), format!("(LISTEN_FDS) is at {address}: expected --listen to name it")),
+        (
+            "tag[mine]:127.0.0.2:1".to_owned(),
+            format!("(LISTEN_FDS) is at {address}: expected --listen to name it"),
+        ),
         (format!("tag[mine]:127.0.0.2:1,{address}"), "--listen '127.0.0.2:1': expected a socket".to_owned()),
     ] {
         let (mut child, guard) = activated(tcp.try_clone().unwrap().into(), &["-l", &listen], &directory);

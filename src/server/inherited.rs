@@ -158,7 +158,13 @@ mod tests {
         let mtls = format!("{TLS} -l mtls:10.0.0.5,btls:10.0.0.6,notls:127.0.0.1,[::1]");
         check(
             &mtls,
-            &["127.0.0.1:11211", "10.0.0.6:11211", "[::ffff:10.0.0.5]:11211", "[::1]:11211", "10.0.0.7:11211"],
+            &[
+                "127.0.0.1:11211",
+                "10.0.0.6:11211",
+                "[::ffff:10.0.0.5]:11211",
+                "[::1]:11211",
+                "10.0.0.7:11211",
+            ],
             &["- Plain", "- TlsWithoutClientCertificate", "- TlsWithClientCertificate", "- Tls", "refused"],
         );
         check(&mtls, &["0.0.0.0:11211"], &["refused", "alone 10.0.0.5:11211"]);

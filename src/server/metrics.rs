@@ -3,6 +3,8 @@
 //! It shares no thread with the workers and takes the locks of `stats`, a partition's for a moment each; what it
 //! answers is kept for [`KEPT`], so a storm of scrapes costs no more than a few of them.
 
+mod places;
+
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
@@ -16,28 +18,32 @@ use std::time::{Duration, Instant};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::base::clock::Now;
 use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, figures, metrics};
 
+use super::host::Host;
 use super::page;
 
-use super::host::Host;
+use places::{Place, Places};
 
-/// Clients at a time; more wait to be accepted.
-const CLIENTS_MAX: usize = 16;
+pub(super) use places::CLIENTS_MAX;
+
 /// How long a client may take to send the head of a request, idle time before it included.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long a connection may live: one that does not take its answer holds its place no longer.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a client may take nothing of an answer.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a connection may live, whatever it does.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(300);
 /// Longest head of a request.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -73,9 +79,11 @@ impl MetricsServer {
             let local = LocalSet::new();
             runtime.block_on(local.run_until(async move {
                 let pages = Rc::new(Pages::new(daemon, host, ready));
+                let places = Rc::new(Places::default());
                 for socket in sockets {
+                    let (pages, places) = (pages.clone(), places.clone());
                     match tokio::net::TcpListener::from_std(socket) {
-                        Ok(socket) => drop(tokio::task::spawn_local(accept(socket, pages.clone()))),
+                        Ok(socket) => drop(tokio::task::spawn_local(accept(socket, pages, places))),
                         Err(error) => log::error!("metrics: {error}"),
                     }
                 }
@@ -99,17 +107,14 @@ impl MetricsServer {
     }
 }
 
-async fn accept(socket: tokio::net::TcpListener, pages: Rc<Pages>) {
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+async fn accept(socket: tokio::net::TcpListener, pages: Rc<Pages>, places: Rc<Places>) {
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         match socket.accept().await {
             Ok((client, peer)) => {
-                let pages = pages.clone();
-                tokio::task::spawn_local(async move {
-                    serve(client, peer, pages).await;
-                    drop(place);
-                });
+                let place = places.enter(peer.ip());
+                let id = place.id();
+                let task = tokio::task::spawn_local(serve(client, peer, pages.clone(), place));
+                places.is_served_by(id, task.abort_handle());
             }
             Err(error) => {
                 log::debug!("metrics: cannot accept: {error}");
@@ -119,16 +124,22 @@ async fn accept(socket: tokio::net::TcpListener, pages: Rc<Pages>) {
     }
 }
 
-async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>) {
+async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>, place: Place) {
     let answer = service_fn(|request: Request<Incoming>| {
-        let response = pages.answer(&request);
+        place.asks();
+        let mut response = pages.answer(&request);
+        if place.are_short() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         async move { Ok::<_, Infallible>(response) }
     });
+    let mut client = TimeoutStream::new(client);
+    client.set_write_timeout(Some(WRITE_TIME_MAX));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(client), answer);
+        .serve_connection(TokioIo::new(Box::pin(client)), answer);
     match tokio::time::timeout(CONNECTION_TIME_MAX, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => log::debug!("metrics: {peer}: {error}"),

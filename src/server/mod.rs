@@ -235,7 +235,8 @@ fn make_absolute(settings: &mut Settings) -> Result<(), StartError> {
 fn descriptors_wanted(connections: usize, settings: &Settings) -> usize {
     // A name may stand for an address of each family.
     let udp_sockets = 2 * settings.udp.listen.len() * settings.udp_sockets_per_address();
-    connections + DESCRIPTORS_SPARE + 4 * settings.threads + udp_sockets
+    let http_clients = settings.metrics_listen.as_ref().map_or(0, |_| metrics::CLIENTS_MAX);
+    connections + DESCRIPTORS_SPARE + 4 * settings.threads + udp_sockets + http_clients
 }
 
 /// A warning of descriptors that are less than [`descriptors_wanted`].

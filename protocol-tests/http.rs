@@ -1,0 +1,97 @@
+//! The listener of `--metrics-listen`: whom it answers, whatever others do. What it says is tested with the clients.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+
+use socket2::{Domain, Socket, Type};
+
+use crate::differences::applies;
+use crate::server::{Launch, PATIENCE, Server, wait_until};
+
+/// More than there are places.
+const CROWD: usize = 100;
+
+/// A daemon with such a listener.
+struct Http {
+    server: Server,
+    address: SocketAddr,
+}
+
+impl Http {
+    #[track_caller]
+    fn start(options: &[&str]) -> Http {
+        let launch = Launch::new().options(["--metrics-listen", "127.0.0.1:0"]);
+        let server = launch.options(options.iter().copied()).start();
+        let mut address = None;
+        wait_until("the log names the address", || {
+            let said = server.stderr();
+            let (_, behind) = said.split_once("metrics: http://").unwrap_or_default();
+            address = behind.split_once("/metrics").and_then(|(address, _)| address.parse().ok());
+            address.is_some()
+        });
+        Http { server, address: address.unwrap() }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("somebody listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        stream
+    }
+
+    /// The whole answer to these bytes.
+    #[track_caller]
+    fn answer(&self, sent: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(sent.as_bytes()).expect("it is open");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        answer
+    }
+
+    #[track_caller]
+    fn get(&self, path: &str) -> String {
+        self.answer(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// A client that asks a lot and reads nothing.
+    fn gorged(&self) -> Socket {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(2048).expect("a small buffer");
+        socket.connect(&self.address.into()).expect("somebody listens");
+        socket.set_nonblocking(true).expect("a socket");
+        // As much of it as there is room for.
+        let _ = socket.send("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n".repeat(400).as_bytes());
+        socket
+    }
+}
+
+#[test]
+fn slow_clients_keep_nobody_from_his_answer() {
+    applies!();
+    let http = Http::start(&[]);
+    let silent: Vec<_> = (0..CROWD).map(|_| http.connect()).collect();
+    let in_the_head: Vec<_> = (0..CROWD)
+        .map(|_| {
+            let mut stream = http.connect();
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: ").expect("it is open");
+            stream
+        })
+        .collect();
+    let gorged: Vec<_> = (0..CROWD).map(|_| http.gorged()).collect();
+    for _ in 0..10 {
+        for path in ["/healthz", "/readyz", "/metrics"] {
+            assert!(http.get(path).starts_with("HTTP/1.1 200 OK\r\n"), "{path}");
+        }
+    }
+    drop((silent, in_the_head, gorged));
+}
+
+#[test]
+fn who_takes_nothing_of_his_answer_is_closed() {
+    applies!();
+    let http = Http::start(&[]);
+    let gorged = http.gorged();
+    wait_until("it is closed", || {
+        gorged.send(b"x").is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
+    });
+}
