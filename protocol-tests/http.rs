@@ -50,7 +50,13 @@ impl Http {
 
     #[track_caller]
     fn get(&self, path: &str) -> String {
-        self.answer(&format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"))
+        self.get_by("localhost", path)
+    }
+
+    /// Asks by a name.
+    #[track_caller]
+    fn get_by(&self, name: &str, path: &str) -> String {
+        self.answer(&format!("GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n"))
     }
 
     /// A client that asks a lot and reads nothing.
@@ -94,4 +100,37 @@ fn who_takes_nothing_of_his_answer_is_closed() {
     wait_until("it is closed", || {
         gorged.send(b"x").is_err_and(|error| error.kind() != ErrorKind::WouldBlock)
     });
+}
+
+#[test]
+fn a_name_that_anybody_may_have_pointed_here_is_told_nothing() {
+    applies!();
+    let http = Http::start(&["--metrics-host", "cache.example.org,*.svc", "-o", "metrics_hot_keys=5"]);
+    http.server.client().expect("get secret\r\n", "END\r\n");
+    let address = http.address.to_string();
+    for path in ["/", "/metrics", "/api/v1/figures.json", "/nothing"] {
+        for name in
+            ["evil.example.com", "cache.example.org.evil.com", "evil.example.com:9150", "a.svc.evil.com"]
+        {
+            let answer = http.get_by(name, path);
+            assert!(answer.starts_with("HTTP/1.1 421 ") && answer.contains("--metrics-host"), "{answer}");
+            assert!(!answer.contains("secret"));
+        }
+        let wanted = if path == "/nothing" { "HTTP/1.1 404 " } else { "HTTP/1.1 200 OK\r\n" };
+        for name in [&address, "localhost:9150", "[::1]", "larder", "cache.example.org", "larder-0.svc:9150"]
+        {
+            assert!(http.get_by(name, path).starts_with(wanted), "{name} {path}");
+        }
+    }
+    // No browser; and a browser that is told the whole address.
+    assert!(http.answer("GET /metrics HTTP/1.0\r\n\r\n").starts_with("HTTP/1.0 200 OK\r\n"));
+    let whole = "GET http://evil.com/metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    assert!(http.answer(whole).starts_with("HTTP/1.1 421 "));
+    // Checks of health may come by any name.
+    assert!(http.get_by("evil.example.com", "/healthz").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert!(http.get_by("evil.example.com", "/readyz").starts_with("HTTP/1.1 200 OK\r\n"));
+    let line =
+        "metrics: refused to whoever asks by the name 'evil.example.com'; if it is yours, use --metrics-host";
+    assert_eq!(http.server.stderr().matches("by the name").count(), 1);
+    assert!(http.server.stderr().contains(line), "{}", http.server.stderr());
 }

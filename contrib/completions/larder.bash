@@ -23,7 +23,7 @@ _larder() {
 
     case "${cmd}" in
         larder)
-            opts="-m -c -p -U -l -v -M -s -a -A -f -n -t -D -R -C -b -B -S -Y -I -W -d -u -P -r -k -L -Z -o -h -i -V -F -X -N -e --memory-limit --conn-limit --port --udp-port --listen --verbose --log-file --log-format --metrics-listen --disable-evictions --unix-socket --unix-mask --enable-shutdown --slab-growth-factor --slab-min-size --threads --max-reqs-per-event --disable-cas --listen-backlog --protocol --enable-sasl --auth-file --users-file --max-item-size --disable-watch --daemon --user --pidfile --enable-coredumps --lock-memory --enable-largepages --enable-ssl --extended --config --help --license --version --disable-flush-all --disable-dumping --napi-ids --memory-file --slow-log-ms"
+            opts="-m -c -p -U -l -v -M -s -a -A -f -n -t -D -R -C -b -B -S -Y -I -W -d -u -P -r -k -L -Z -o -h -i -V -F -X -N -e --memory-limit --conn-limit --port --udp-port --listen --verbose --log-file --log-format --metrics-listen --disable-evictions --unix-socket --unix-mask --enable-shutdown --slab-growth-factor --slab-min-size --threads --max-reqs-per-event --disable-cas --listen-backlog --protocol --enable-sasl --auth-file --users-file --max-item-size --disable-watch --daemon --user --pidfile --enable-coredumps --lock-memory --enable-largepages --enable-ssl --extended --config --help --license --version --disable-flush-all --disable-dumping --napi-ids --memory-file --metrics-host --slow-log-ms"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -309,6 +309,10 @@ _larder() {
                     return 0
                     ;;
                 -e)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -58,6 +58,7 @@ metrics_hot_keys\t''"
 complete -c larder -l config -d 'read options from this file first; the command line wins over it' -r -F
 complete -c larder -s N -l napi-ids -d 'network queues to spread clients by' -r
 complete -c larder -s e -l memory-file -d 'keep items over a restart' -r
+complete -c larder -l metrics-host -d 'names with a dot by which --metrics-listen may be asked, as in the URL of a scrape, separated by commas; *.NAME for all below one, * for any, repeatable; addresses and names without a dot need none' -r
 complete -c larder -l slow-log-ms -d 'keep what takes so long for `stats slowlog`; 0 for nothing' -r
 complete -c larder -s v -l verbose -d 'log more; -vv and -vvv for more yet'
 complete -c larder -s M -l disable-evictions -d 'refuse new items when memory is full instead of evicting old ones'

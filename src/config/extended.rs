@@ -4,6 +4,7 @@
 //! Same shape and rules as `options.rs`.
 
 use super::error::Problem;
+use super::listen;
 use super::options::{Effect, Group, OptionSpec, Support, path, yes_no};
 use super::settings::{HashAlgorithm, LruPolicy, Settings};
 use super::tls;
@@ -415,6 +416,21 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     )
     .value("COUNT", "0")
     .help("hottest keys of each kind that --metrics-listen shows to whoever asks; 0 for none"),
+    OptionSpec::new(
+        "metrics-host",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| {
+            s.metrics_hosts.extend(listen::host_names(v)?);
+            Ok(())
+        }),
+    )
+    .value("NAMES", "")
+    .sample("cache.example.org,*.svc.cluster.local")
+    .help(
+        "names with a dot by which --metrics-listen may be asked, as in the URL of a scrape, separated by commas; *.NAME \
+         for all below one, * for any, repeatable; addresses and names without a dot need none",
+    ),
     OptionSpec::new(
         "slow-log-ms",
         Group::Commands,

@@ -76,6 +76,21 @@ pub(super) fn address_with_port(text: &str) -> Result<ListenAddress, Problem> {
     }
 }
 
+/// Reads names without ports, which may begin with `*.` or be `*`. Gives them in lower case.
+pub(super) fn host_names(text: &str) -> Result<Vec<String>, Problem> {
+    const WANTED: &str = "names without a port, *.NAME or *, separated by commas";
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_name = |name: &str| !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_of_name);
+    let names = text.split([',', ';']).map(str::trim).filter(|name| !name.is_empty());
+    let read: Option<Vec<String>> = names
+        .map(|name| {
+            let is_good = name == "*" || is_name(name.strip_prefix("*.").unwrap_or(name));
+            is_good.then(|| name.trim_end_matches('.').to_ascii_lowercase())
+        })
+        .collect();
+    read.filter(|names| !names.is_empty()).ok_or_else(|| expected(WANTED))
+}
+
 fn interface(element: &str) -> Result<Interface, Problem> {
     let Prefixed { address, tag, security } = without_prefixes(element)?;
     let (host, port) = if let Some(rest) = address.strip_prefix('[') {
@@ -245,6 +260,15 @@ mod tests {
             assert!(matches!(&problem, Problem::Expected(text) if text == WANTED_TAG), "{text:?}: {problem}");
         }
         assert!(interfaces("tag[b]:").is_err());
+    }
+
+    #[test]
+    fn names_of_hosts_have_no_port() {
+        let read = |text| host_names(text).map_err(|problem| problem.to_string());
+        assert_eq!(read("A.b, *.C_d.;x-1,*").unwrap(), ["a.b", "*.c_d", "x-1", "*"]);
+        for text in ["", ",", "a:1", "[::1]", "*a", "a.*", "*.*", "*.", ".a", "a b", "http://a"] {
+            assert!(read(text).is_err_and(|problem| problem.contains("without a port")), "{text:?}");
+        }
     }
 
     #[test]

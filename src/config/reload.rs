@@ -110,7 +110,7 @@ fn shown(spec: &OptionSpec, given: &[Given]) -> String {
     match texts.as_slice() {
         [] if toggled_off => "off".to_owned(),
         [] => default.to_owned(),
-        [.., _] if spec.long == "listen" => printable(&texts.join(",")),
+        [.., _] if matches!(spec.long, "listen" | "metrics-host") => printable(&texts.join(",")),
         [.., last] => printable(last),
     }
 }

@@ -147,6 +147,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// Where metrics are served over HTTP, if anywhere.
     pub metrics_listen: Option<ListenAddress>,
+    /// Names by which it may be asked, in lower case; `*.NAME` for all below one, `*` for any.
+    pub metrics_hosts: Vec<String>,
     /// What takes so many milliseconds is entered in the slow log; 0 for nothing.
     pub slow_log_ms: u32,
     /// Unix socket to listen on instead of TCP.
@@ -346,6 +348,7 @@ impl Settings {
             log_file: None,
             log_format: LogFormat::Text,
             metrics_listen: None,
+            metrics_hosts: Vec::new(),
             slow_log_ms: 10,
             config_file: None,
             hash_power: 0,

@@ -3,6 +3,7 @@
 //! It shares no thread with the workers and takes the locks of `stats`, a partition's for a moment each; what it
 //! answers is kept for [`KEPT`], so a storm of scrapes costs no more than a few of them.
 
+mod names;
 mod places;
 
 use std::cell::RefCell;
@@ -30,11 +31,13 @@ use tokio::task::LocalSet;
 use tokio_io_timeout::TimeoutStream;
 
 use crate::base::clock::Now;
+use crate::base::rationed::Rationed;
 use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, figures, metrics};
 
 use super::host::Host;
 use super::page;
 
+use names::{Names, Unknown};
 use places::{Place, Places};
 
 pub(super) use places::CLIENTS_MAX;
@@ -151,6 +154,8 @@ async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>
 struct Pages {
     daemon: Arc<Daemon>,
     host: Host,
+    names: Names,
+    strangers: Rationed,
     is_ready: Arc<AtomicBool>,
     metrics: Kept,
     figures: Kept,
@@ -184,8 +189,17 @@ impl Pages {
         let policy = HeaderValue::try_from(page::policy());
         // It is made of letters; without one the browser is to do nothing at all.
         let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
-        let since = Instant::now();
-        Pages { daemon, host, is_ready, metrics: Kept::default(), figures: Kept::default(), since, policy }
+        Pages {
+            names: Names::of(&daemon.settings, host.name()),
+            strangers: Rationed::default(),
+            daemon,
+            host,
+            is_ready,
+            metrics: Kept::default(),
+            figures: Kept::default(),
+            since: Instant::now(),
+            policy,
+        }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -194,7 +208,14 @@ impl Pages {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        match request.uri().path() {
+        let path = request.uri().path();
+        // Checks of health tell nothing, and come by any name.
+        if !matches!(path, "/healthz" | "/readyz")
+            && let Err(name) = self.names.check(request)
+        {
+            return self.refuse(&name);
+        }
+        match path {
             "/" => {
                 let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", page::PAGE.into());
                 response.headers_mut().insert(CONTENT_SECURITY_POLICY, self.policy.clone());
@@ -215,6 +236,21 @@ impl Pages {
                 "there are /, /api/v1/figures.json, /metrics, /healthz and /readyz\n",
             ),
         }
+    }
+
+    /// To whoever asks by a name that anybody may have pointed here.
+    fn refuse(&self, Unknown(name): &Unknown) -> Response<Full<Bytes>> {
+        self.strangers.tell(self.now().seconds, |untold| {
+            log::warn!(
+                event = "http_name_unknown";
+                "metrics: refused to whoever asks by the name '{name}'; if it is yours, use --metrics-host \
+                 (refused before without a line: {untold})"
+            );
+        });
+        text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "not known by this name: ask by the address, or use --metrics-host\n",
+        )
     }
 
     fn metrics(&self) -> Bytes {
