@@ -134,3 +134,31 @@ fn a_name_that_anybody_may_have_pointed_here_is_told_nothing() {
     assert_eq!(http.server.stderr().matches("by the name").count(), 1);
     assert!(http.server.stderr().contains(line), "{}", http.server.stderr());
 }
+
+#[test]
+fn figures_that_others_can_read_are_warned_of() {
+    applies!();
+    let warned = |said: &str| {
+        said.lines().filter(|line| line.contains(" WARN ") && line.contains("metrics: ")).count()
+    };
+    let http = Http::start(&[]);
+    assert!(http.get("/metrics").starts_with("HTTP/1.1 200 OK\r\n"));
+    assert_eq!(warned(&http.server.stderr()), 0, "{}", http.server.stderr());
+    let open = Http::start(&["--metrics-listen", "0.0.0.0:0", "-o", "metrics_hot_keys=3"]);
+    let line =
+        format!("whoever can reach {} may read all figures, the hottest keys among them", open.address);
+    wait_until("the warning", || open.server.stderr().contains(&line));
+    assert_eq!(warned(&open.server.stderr()), 1, "{}", open.server.stderr());
+}
+
+#[test]
+fn figures_name_no_file_of_the_machine() {
+    applies!();
+    let users = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(users.path(), "anna:secret\n").expect("a file of ours");
+    let path = users.path().to_str().expect("a name");
+    let http = Http::start(&["-Y", path]);
+    let answer = http.get("/api/v1/figures.json");
+    assert!(answer.contains("\"settings\"") && answer.contains("ssl_verify_mode"), "{answer}");
+    assert!(!answer.contains(path), "{answer}");
+}

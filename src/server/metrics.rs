@@ -32,6 +32,7 @@ use tokio_io_timeout::TimeoutStream;
 
 use crate::base::clock::Now;
 use crate::base::rationed::Rationed;
+use crate::config::Settings;
 use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, figures, metrics};
 
 use super::host::Host;
@@ -54,6 +55,21 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 const KEPT: Duration = Duration::from_millis(200);
 /// After accepting failed, for want of descriptors as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Tells the log where it listens, and warns if that is open to others.
+pub(super) fn tell_of(sockets: &[TcpListener], settings: &Settings) {
+    let hot_keys = if settings.metrics_hot_keys > 0 { ", the hottest keys among them" } else { "" };
+    for address in sockets.iter().filter_map(|socket| socket.local_addr().ok()) {
+        log::info!("metrics: http://{address}/metrics");
+        if !address.ip().is_loopback() {
+            log::warn!(
+                "metrics: whoever can reach {address} may read all figures{hot_keys}: there is no login and no TLS; \
+                 use --metrics-listen 127.0.0.1:{}, or a firewall",
+                address.port()
+            );
+        }
+    }
+}
 
 /// The running thread.
 pub(super) struct MetricsServer {

@@ -324,9 +324,7 @@ impl Threads {
         }
         logins::warn_if_exposed(&daemon.settings, &bound.addresses, &bound.udp_addresses);
         log_start(&daemon, &bound.addresses, &bound.udp_addresses);
-        for address in bound.metrics.iter().filter_map(|socket| socket.local_addr().ok()) {
-            log::info!("metrics: http://{address}/metrics");
-        }
+        metrics::tell_of(&bound.metrics, &daemon.settings);
         let workers: Arc<[WorkerHandle]> = workers.into();
         logins::start_checking(daemon.guard.as_ref(), workers.clone()).map_err(cannot)?;
         let listener = Listener::new(poll, bound.sockets, workers.clone(), daemon.clone(), stop.clone())
