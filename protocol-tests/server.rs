@@ -34,6 +34,8 @@ pub enum Kind {
 /// How a daemon is started. `-u root` is added for root, which both daemons demand.
 pub struct Launch {
     program: PathBuf,
+    /// A line of the shell that starts it, if that is to be different from others.
+    script: Option<&'static str>,
     options: Vec<OsString>,
     variables: Vec<(&'static str, OsString)>,
     listens: bool,
@@ -100,7 +102,7 @@ impl Launch {
 
     /// Any memcached-compatible daemon.
     pub fn of(program: PathBuf) -> Launch {
-        Launch { program, options: Vec::new(), variables: Vec::new(), listens: true }
+        Launch { program, script: None, options: Vec::new(), variables: Vec::new(), listens: true }
     }
 
     pub fn program(&self) -> &Path {
@@ -118,6 +120,12 @@ impl Launch {
         self
     }
 
+    /// Has a shell start it, which is to replace itself by `"$0" "$@"`.
+    pub fn started_by(mut self, script: &'static str) -> Launch {
+        self.script = Some(script);
+        self
+    }
+
     /// Leaves the choice of addresses and ports to the options.
     pub fn own_addresses(mut self) -> Launch {
         self.listens = false;
@@ -126,7 +134,11 @@ impl Launch {
 
     /// The command without standard streams, its port file in `directory`.
     pub fn command(&self, directory: &Path) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command =
+            Command::new(if self.script.is_some() { "sh".as_ref() } else { self.program.as_path() });
+        if let Some(script) = self.script {
+            command.args(["-c", script]).arg(&self.program);
+        }
         if is_root() && !self.options.iter().any(|option| option == "-u" || option == "--config") {
             command.args(["-u", "root"]);
         }

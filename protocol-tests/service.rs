@@ -261,6 +261,29 @@ fn sighup_brings_what_may_change_and_tells_what_may_not() {
 }
 
 #[test]
+fn more_connections_come_with_descriptors_for_them_also_under_the_filter() {
+    applies!();
+    for option in ["", "-o drop_privileges\n"] {
+        let file = NamedTempFile::new().unwrap();
+        let user = if is_root() { "-u root\n" } else { "" };
+        fs::write(file.path(), format!("{user}{option}-c 50\n-t 1\n")).unwrap();
+        // A shell starts it with few descriptors; it may have more.
+        let script = "ulimit -Sn 200; exec \"$0\" \"$@\"";
+        let server =
+            Launch::new().started_by(script).options(["--config", file.path().to_str().unwrap()]).start();
+        let limit = || -> u64 {
+            let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+            let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+            line.split_whitespace().nth(3).unwrap().parse().unwrap()
+        };
+        assert!(limit() < 400, "{option}: {}", limit());
+        reload(&server, &file, &format!("{option}-c 400\n-t 1\n"), "--conn-limit is 400 now, it was 50");
+        wait_until("it may have as many descriptors", || limit() > 400);
+        assert!(!server.stderr().contains("WARN  SIGHUP"), "{option}: {}", server.stderr());
+    }
+}
+
+#[test]
 fn a_config_file_with_an_error_changes_nothing() {
     applies!();
     let (mut server, file) = with_config("-m 64\n");

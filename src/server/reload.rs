@@ -34,9 +34,12 @@ fn bring_about(change: &Change, settings: &Settings, daemon: &Daemon) {
     }
     if *option == "conn-limit" {
         let wanted = descriptors_wanted(settings.max_connections, &daemon.settings) as u64;
-        let reached = process::raise_descriptor_limit(wanted);
-        if let Some(reached) = reached.ok().filter(|reached| *reached < wanted) {
-            log::warn!("SIGHUP: {}", too_few(reached, settings.max_connections));
+        match process::raise_descriptor_limit(wanted) {
+            Ok(reached) if reached < wanted => {
+                log::warn!("SIGHUP: {}", too_few(reached, settings.max_connections));
+            }
+            Ok(_) => {}
+            Err(error) => log::warn!("SIGHUP: {error}: there may be too few for the connections"),
         }
     }
 }

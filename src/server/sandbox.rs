@@ -91,7 +91,8 @@ const STARTING: &[i64] = &[
 /// # Errors
 /// If the system has no filters, or there is none for this processor.
 pub(super) fn confine_process() -> io::Result<()> {
-    let program = program([SERVING, STARTING].concat())?;
+    let limits = (libc::SYS_prlimit64, vec![own_descriptors()?]);
+    let program = program([SERVING, STARTING].concat(), Some(limits))?;
     seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
 }
 
@@ -100,18 +101,30 @@ pub(super) fn confine_process() -> io::Result<()> {
 /// # Errors
 /// As [`confine_process`].
 pub(super) fn confine_thread() -> io::Result<()> {
-    let program = program(SERVING.to_vec())?;
+    let program = program(SERVING.to_vec(), None)?;
     seccompiler::apply_filter(&program).map_err(io::Error::other)
 }
 
-fn program(calls: Vec<i64>) -> io::Result<BpfProgram> {
-    let rules = calls.into_iter().map(|call| (call, Vec::new()));
+fn program(calls: Vec<i64>, limits: Option<(i64, Vec<SeccompRule>)>) -> io::Result<BpfProgram> {
+    let rules = calls.into_iter().map(|call| (call, Vec::new())).chain(limits);
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = rules.collect();
     rules.insert(libc::SYS_openat, vec![reading_only()?]);
     let (otherwise, listed) = (SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow);
     let architecture = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
     let filter = SeccompFilter::new(rules, otherwise, listed, architecture).map_err(io::Error::other)?;
     filter.try_into().map_err(io::Error::other)
+}
+
+/// The process's own limit of descriptors may be read and set, since SIGHUP may bring a higher limit of connections.
+fn own_descriptors() -> io::Result<SeccompRule> {
+    const PID: u8 = 0;
+    const RESOURCE: u8 = 1;
+    let is = |argument, value| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+            .map_err(io::Error::other)
+    };
+    let conditions = vec![is(PID, 0)?, is(RESOURCE, libc::RLIMIT_NOFILE as u64)?];
+    SeccompRule::new(conditions).map_err(io::Error::other)
 }
 
 /// Files are opened for reading, if at all.
