@@ -261,6 +261,19 @@ fn sighup_brings_what_may_change_and_tells_what_may_not() {
 }
 
 #[test]
+fn what_could_not_be_changed_is_not_taken_for_done() {
+    applies!();
+    let (server, file) = with_config("-m 64\n-t 1\n");
+    // More than the partitions that there are can name.
+    let line = "SIGHUP: --memory-limit stays 64, it cannot be 16777216";
+    reload(&server, &file, "-m 16777216\n-t 1\n", line);
+    server.signal("HUP");
+    wait_until("it says so again", || server.stderr().matches(line).count() == 2);
+    reload(&server, &file, "-m 128\n-t 1\n", "SIGHUP: --memory-limit is 128 now, it was 64");
+    assert_eq!(server.client().stat("limit_maxbytes"), 128 << 20);
+}
+
+#[test]
 fn more_connections_come_with_descriptors_for_them_also_under_the_filter() {
     applies!();
     for option in ["", "-o drop_privileges\n"] {
