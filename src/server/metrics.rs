@@ -37,6 +37,7 @@ use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, figures, metrics}
 
 use super::host::Host;
 use super::page;
+use super::{confined, end_with};
 
 use names::{Names, Unknown};
 use places::{Place, Places};
@@ -94,7 +95,8 @@ impl MetricsServer {
         let (is_ready, stop) = (Arc::new(AtomicBool::new(true)), Arc::new(Notify::new()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ready, stopped) = (is_ready.clone(), stop.clone());
-        let thread = thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+        let is_confined = daemon.settings.drop_privileges;
+        let serve = move || {
             let local = LocalSet::new();
             runtime.block_on(local.run_until(async move {
                 let pages = Rc::new(Pages::new(daemon, host, ready));
@@ -108,7 +110,9 @@ impl MetricsServer {
                 }
                 stopped.notified().await;
             }));
-        })?;
+        };
+        let run = move || end_with(confined(is_confined).map(|()| serve()));
+        let thread = thread::Builder::new().name("metrics".to_owned()).spawn(run)?;
         Ok(Some(MetricsServer { is_ready, stop, thread }))
     }
 

@@ -326,7 +326,7 @@ impl Threads {
         log_start(&daemon, &bound.addresses, &bound.udp_addresses);
         metrics::tell_of(&bound.metrics, &daemon.settings);
         let workers: Arc<[WorkerHandle]> = workers.into();
-        logins::start_checking(daemon.guard.as_ref(), workers.clone()).map_err(cannot)?;
+        logins::start_checking(&daemon, workers.clone()).map_err(cannot)?;
         let listener = Listener::new(poll, bound.sockets, workers.clone(), daemon.clone(), stop.clone())
             .map_err(cannot)?;
         let signs = ListenerSigns { pulse: listener.pulse(), waker: waker.clone() };
@@ -341,10 +341,11 @@ impl Threads {
             manager: manager.clone(),
         };
         let stopped = watched.clone();
-        handles.push(spawn("lookout".to_owned(), move || lookout.run(&stopped)).map_err(cannot)?);
+        let run = move || end_with(confined(is_confined).map(|()| lookout.run(&stopped)));
+        handles.push(spawn("lookout".to_owned(), run).map_err(cannot)?);
         if let Some(certificates) = certificates.clone() {
-            let look = move || tls::watch(&certificates, &watched);
-            handles.push(spawn("certificates".to_owned(), look).map_err(cannot)?);
+            let run = move || end_with(confined(is_confined).map(|()| tls::watch(&certificates, &watched)));
+            handles.push(spawn("certificates".to_owned(), run).map_err(cannot)?);
         }
         let metrics = MetricsServer::start(bound.metrics, daemon.clone(), host).map_err(cannot)?;
         Ok(Threads { daemon, stop, listener: waker, workers, handles, certificates, manager, watch, metrics })
@@ -413,7 +414,7 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHa
     thread::Builder::new().name(name).spawn(run)
 }
 
-/// The beginning of a thread that meets what clients send.
+/// The beginning of every thread but the main one.
 fn confined(is_wanted: bool) -> io::Result<()> {
     if is_wanted { sandbox::confine_thread() } else { Ok(()) }
 }

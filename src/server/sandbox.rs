@@ -1,8 +1,7 @@
 //! The system calls that are left to the process once it runs (`-o drop_privileges`).
 //!
-//! Two filters, one inside the other: the whole process, threads of the allocator included, keeps what starting
-//! and stopping take beside serving; those who meet clients' bytes keep what serving takes. Neither can open a
-//! socket, run a program or write to a file that is not open yet. Any other call fails with `EPERM`, as if the
+//! Two filters, one inside the other: the main thread and those of the allocator keep what starting and stopping take
+//! beside serving; all others keep what serving takes, be it commands, HTTP or logins. Neither can open a socket, run a program or write to a file that is not open yet. Any other call fails with `EPERM`, as if the
 //! user had no right to it: a call that was overlooked, on another system, costs an error and not the cache.
 
 use std::collections::BTreeMap;
