@@ -15,6 +15,7 @@ use super::hashing::Hash;
 use super::password_file::PasswordFile;
 use super::users::{Proof, User, Users};
 use crate::base::clock::Seconds;
+use crate::base::rationed::Untold;
 
 /// Which kind of file there is. The option that names it is told with each error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +206,8 @@ impl Guard {
             let name = name.get(..NAME_BYTES_SHOWN).unwrap_or(name).escape_ascii();
             log::warn!(
                 event = "login_failed", peer:% = peer, user:% = name;
-                "{peer} cannot log in as '{name}'; failures before without a line: {untold}"
+                "{peer} cannot log in as '{name}'{}",
+                Untold("failures", untold)
             );
         }
         delay

@@ -260,11 +260,11 @@ impl Pages {
 
     /// To whoever asks by a name that anybody may have pointed here.
     fn refuse(&self, Unknown(name): &Unknown) -> Response<Full<Bytes>> {
-        self.strangers.tell(self.now().seconds, |untold| {
+        self.strangers.tell(self.now().seconds, "refused", |untold| {
             log::warn!(
                 event = "http_name_unknown";
-                "metrics: refused to whoever asks by the name '{name}'; if it is yours, use --metrics-host \
-                 (refused before without a line: {untold})"
+                "metrics: refused to whoever asks by the name '{name}'; if it is yours, use \
+                 --metrics-host{untold}"
             );
         });
         text(
