@@ -66,16 +66,16 @@ pub(super) fn read_again(guard: &Guard) {
     }
 }
 
-/// Says so if others than this machine can connect and nobody has to log in.
-pub(super) fn warn_if_exposed(settings: &Settings, tcp: &[SocketAddr], udp: &[SocketAddr]) {
+/// A warning if others than this machine can connect and nobody has to log in.
+pub(super) fn exposure(settings: &Settings, tcp: &[SocketAddr], udp: &[SocketAddr]) -> Option<String> {
     let exposed: Vec<String> = exposed(settings, tcp, udp).map(SocketAddr::to_string).collect();
-    if !exposed.is_empty() {
-        log::warn!(
+    (!exposed.is_empty()).then(|| {
+        format!(
             "anybody who can reach {} may read, change and delete everything: nobody has to log in; use \
              --auth-file or --users-file, or --listen 127.0.0.1, or a firewall",
             exposed.join(", ")
-        );
-    }
+        )
+    })
 }
 
 /// The addresses that are open to others and ask for no login.

@@ -57,19 +57,29 @@ const KEPT: Duration = Duration::from_millis(200);
 /// After accepting failed, for want of descriptors as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Tells the log where it listens, and warns if that is open to others.
-pub(super) fn tell_of(sockets: &[TcpListener], settings: &Settings) {
-    let hot_keys = if settings.metrics_hot_keys > 0 { ", the hottest keys among them" } else { "" };
-    for address in sockets.iter().filter_map(|socket| socket.local_addr().ok()) {
-        log::info!("metrics: http://{address}/metrics");
-        if !address.ip().is_loopback() {
-            log::warn!(
-                "metrics: whoever can reach {address} may read all figures{hot_keys}: there is no login and no TLS; \
-                 use --metrics-listen 127.0.0.1:{}, or a firewall",
-                address.port()
-            );
-        }
+/// Tells the log where it listens.
+pub(super) fn tell_of(sockets: &[TcpListener]) {
+    for address in addresses(sockets) {
+        log::info!("metrics: http://{address}/metrics, and a page that shows them: http://{address}/");
     }
+}
+
+/// A warning for each address that is open to others.
+pub(super) fn exposure(sockets: &[TcpListener], settings: &Settings) -> Vec<String> {
+    let hot_keys = if settings.metrics_hot_keys > 0 { ", the hottest keys among them" } else { "" };
+    let exposed = addresses(sockets).filter(|address| !address.ip().is_loopback());
+    let warning = |address: SocketAddr| {
+        format!(
+            "metrics: whoever can reach {address} may read all figures{hot_keys}: there is no login and no TLS; \
+             use --metrics-listen 127.0.0.1:{}, or a firewall",
+            address.port()
+        )
+    };
+    exposed.map(warning).collect()
+}
+
+fn addresses(sockets: &[TcpListener]) -> impl Iterator<Item = SocketAddr> {
+    sockets.iter().filter_map(|socket| socket.local_addr().ok())
 }
 
 /// The running thread.

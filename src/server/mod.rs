@@ -8,6 +8,7 @@ mod complaints;
 mod connection;
 #[cfg(test)]
 mod faulty;
+mod files;
 mod held;
 mod host;
 mod inherited;
@@ -56,7 +57,7 @@ use listener::{Listener, Listening};
 use lookout::{ListenerSigns, Lookout};
 use manager::Manager;
 use metrics::MetricsServer;
-use process::{EXIT_OSERR, ProcessError};
+use process::{EXIT_OSERR, ProcessError, Terminal};
 use tls::{Certificates, TlsError};
 use worker::{Worker, WorkerHandle};
 
@@ -158,7 +159,7 @@ fn start_and_serve(mut settings: Settings, reader: Reader) -> Result<(), StartEr
         *path = std::path::absolute(&path).map_err(StartError::system)?;
         process::check_pid_file(path)?;
     }
-    make_absolute(&mut settings)?;
+    files::make_absolute(&mut settings).map_err(StartError::system)?;
     // While it may be read: perhaps only root may.
     let (guard, of_guard) = logins::guard(&settings)?;
     warnings.extend(of_guard);
@@ -167,6 +168,9 @@ fn start_and_serve(mut settings: Settings, reader: Reader) -> Result<(), StartEr
     warnings.extend(certificates.as_ref().and_then(|certificates| certificates.warning()));
     let bound = bind::bind(&settings)
         .map_err(|error| StartError { message: error.to_string(), exit_code: error.exit_code() })?;
+    warnings.extend(logins::exposure(&settings, &bound.addresses, &bound.udp_addresses));
+    warnings.extend(metrics::exposure(&bound.metrics, &settings));
+    let terminal = Terminal::to_be_left(&settings);
     if settings.daemonize {
         process::daemonize(settings.core_dumps, settings.verbosity)?;
     }
@@ -190,14 +194,12 @@ fn start_and_serve(mut settings: Settings, reader: Reader) -> Result<(), StartEr
     });
     settings.user.as_deref().map_or(Ok(()), process::drop_privileges)?;
     process::settle_core_dumps(&settings)?;
+    warnings.extend(files::unreadable(&mut settings));
     write_port_file(&bound)?;
     if bound.sockets.is_empty() && bound.udp_addresses.is_empty() {
         warnings.push("nobody can connect: expected a port (-p, -U) or a Unix socket (-s)".to_owned());
     }
-    warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    if !settings.without_effect.is_empty() {
-        log::debug!("without effect: {}", settings.without_effect.join(", "));
-    }
+    tell(&warnings, &settings, terminal);
     let is_daemon = settings.daemonize;
     let secrets = Secrets { guard, certificates };
     let served =
@@ -211,24 +213,23 @@ fn start_and_serve(mut settings: Settings, reader: Reader) -> Result<(), StartEr
     served.inspect(|()| log::info!("stopped"))
 }
 
+/// Says what is unwise about the start, to the log and to whoever started it.
+fn tell(warnings: &[String], settings: &Settings, terminal: Option<Terminal>) {
+    if let Some(terminal) = terminal {
+        terminal.tell(warnings, if settings.program_is_memcached { "memcached" } else { "larder" });
+    }
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    if !settings.without_effect.is_empty() {
+        log::debug!("without effect: {}", settings.without_effect.join(", "));
+    }
+}
+
 /// Tells tests and scripts on which ports clients are served, if they want to know.
 fn write_port_file(bound: &Bound) -> Result<(), ProcessError> {
     match std::env::var_os(PORT_FILE_VARIABLE) {
         Some(path) => process::write_port_file(Path::new(&path), &bound.addresses, &bound.udp_addresses),
         None => Ok(()),
     }
-}
-
-/// Files that are read again later are to be found from the directory that a process in the background has.
-fn make_absolute(settings: &mut Settings) -> Result<(), StartError> {
-    if settings.daemonize {
-        let Settings { auth_file, users_file, tls, .. } = settings;
-        let files = [auth_file, users_file, &mut tls.chain_cert, &mut tls.key, &mut tls.ca_cert];
-        for file in files.into_iter().flatten() {
-            *file = std::path::absolute(&file).map_err(StartError::system)?;
-        }
-    }
-    Ok(())
 }
 
 /// Descriptors for so many connections and all else that the settings ask for.
@@ -322,9 +323,8 @@ impl Threads {
             let info = ConnectionInfo::new(fd, address, None, tag, daemon.clock.now().seconds);
             daemon.registry.enter(Arc::new(info));
         }
-        logins::warn_if_exposed(&daemon.settings, &bound.addresses, &bound.udp_addresses);
         log_start(&daemon, &bound.addresses, &bound.udp_addresses);
-        metrics::tell_of(&bound.metrics, &daemon.settings);
+        metrics::tell_of(&bound.metrics);
         let workers: Arc<[WorkerHandle]> = workers.into();
         logins::start_checking(&daemon, workers.clone()).map_err(cannot)?;
         let listener = Listener::new(poll, bound.sockets, workers.clone(), daemon.clone(), stop.clone())
@@ -354,9 +354,11 @@ impl Threads {
     /// Reads all files again that may have changed. Each tells the log what has come of it.
     fn read_again(&self, reader: &mut Reader) {
         let (guard, certificates) = (self.daemon.guard.as_ref(), self.certificates.as_ref());
+        // First, so that what has come of the rest stands in the new one.
+        let has_log_file = logging::reopen();
         if reader.has_file() {
             reload::options(&self.daemon, reader);
-        } else if guard.is_none() && certificates.is_none() {
+        } else if guard.is_none() && certificates.is_none() && !has_log_file {
             log::info!("SIGHUP: nothing to read again");
         }
         guard.into_iter().for_each(logins::read_again);
