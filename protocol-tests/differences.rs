@@ -228,6 +228,10 @@ const LARDER_ONLY: &[(&str, &str)] = &[
         "memcached does not answer them, and some end its answering for good",
     ),
     ("auth::each_refused_line_of_a_batch_is_answered", "memcached answers the last of them"),
+    (
+        "auth::a_file_that_cannot_be_read_ends_with_71_and_a_wrong_line_with_64",
+        "memcached ends with 1 in either case, as for nothing else that is wrong",
+    ),
     ("auth::a_file_that_everybody_may_read_is_warned_of", "memcached does not look"),
     ("users::a_user_logs_in_with_the_password_that_was_hashed", NO_USERS),
     ("users::a_crowd_logs_in", NO_USERS),
@@ -240,6 +244,7 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("users::failures_are_answered_later_and_later_and_nobody_else_waits", NO_USERS),
     ("users::a_file_that_is_wrong_is_told_with_its_line", NO_USERS),
     ("users::passwd_says_what_is_wrong", NO_USERS),
+    ("users::passwd_takes_no_option_for_a_name", NO_USERS),
     ("users::a_daemon_that_is_open_to_all_says_so", NO_USERS),
     ("udp::replies_have_a_limit", "memcached has none"),
     ("udp::public_addresses_need_an_option", "memcached does without"),

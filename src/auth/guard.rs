@@ -220,7 +220,7 @@ const NAME_BYTES_SHOWN: usize = 64;
 fn read(kind: Kind, path: &Path) -> Result<(Known, Vec<String>), AuthError> {
     let option = kind.option();
     let fail = |problem: String| AuthError::new(option, path, problem);
-    let (bytes, is_public) = file::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    let (bytes, is_public) = file::read(path).map_err(|error| AuthError::unreadable(option, path, &error))?;
     let mut warnings = Vec::new();
     if is_public {
         warnings
@@ -269,7 +269,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
         let error = guard(&path).unwrap_err();
-        assert_eq!(error.exit_code(), 1);
+        assert_eq!(error.exit_code(), 71);
         let wanted = format!("--auth-file {path:?}: cannot be read: No such file or directory (os error 2)");
         assert_eq!(error.to_string(), wanted);
 
@@ -283,8 +283,9 @@ mod tests {
         assert!(!guard.admits(b"a", b"old") && guard.admits(b"a", b"new"));
 
         fs::write(&path, "b:secret\nsecret\n").unwrap();
-        let error = guard.reload().unwrap_err().to_string();
-        assert_eq!(error, format!("--auth-file {path:?}, line 2: expected user:password"));
+        let error = guard.reload().unwrap_err();
+        assert_eq!(error.exit_code(), 64);
+        assert_eq!(error.to_string(), format!("--auth-file {path:?}, line 2: expected user:password"));
         assert!(guard.admits(b"a", b"new") && !guard.admits(b"b", b"secret"));
         assert!(!format!("{guard:?}").contains("new"));
     }

@@ -24,8 +24,15 @@ const GROUPS: [(&str, &str); 6] = [
 ];
 
 /// Lines of `stats settings` whose values are files of the machine: whoever watches figures has no use for them.
-const PATHS: [&str; 6] =
-    ["domain_socket", "auth_enabled_ascii", "ssl_chain_cert", "ssl_key", "ssl_ca_cert", "memory_file"];
+const PATHS: [&str; 7] = [
+    "domain_socket",
+    "auth_enabled_ascii",
+    "users_file",
+    "ssl_chain_cert",
+    "ssl_key",
+    "ssl_ca_cert",
+    "memory_file",
+];
 
 /// All figures, as the text of one JSON object:
 ///
