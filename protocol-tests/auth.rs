@@ -288,14 +288,15 @@ fn the_file_is_read_again_on_sighup() {
 }
 
 #[test]
-fn a_file_that_cannot_be_used_ends_with_1() {
+fn a_file_that_cannot_be_read_ends_with_71_and_a_wrong_line_with_64() {
+    applies!();
     let folder = TempDir::new().unwrap();
     let missing = folder.path().join("none");
     let ended = Launch::new().options(["-Y".as_ref(), missing.as_os_str()]).run_to_end();
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(71), "{}", ended.stderr);
     for text in ["nocolon\n", "\n", "a:b\n\n", "a:b\r\n"] {
         let ended = Launch::new().options(["-Y", path(&file(text))]).run_to_end();
-        assert_eq!(ended.code, Some(1), "{text:?}: {}", ended.stderr);
+        assert_eq!(ended.code, Some(64), "{text:?}: {}", ended.stderr);
         assert!(!ended.stderr.is_empty(), "{text:?}");
     }
 }

@@ -249,11 +249,8 @@ fn a_panic_in_the_background_is_in_the_log_file() {
 
 /// A daemon that may use so many MiB of address space.
 fn cramped(mebibytes: usize, options: &[&str]) -> Launch {
-    let program = Launch::new().program().to_owned();
-    let script = format!("ulimit -v {}; exec \"$0\" \"$@\"", mebibytes << 10);
-    let launch = Launch::of("/bin/sh".into()).options(["-c", &script]).options([program]).exactly();
-    let user: &[&str] = if is_root() { &["-u", "root"] } else { &[] };
-    launch.options(user).options(["-l", "127.0.0.1", "-p", "-1"]).options(options)
+    let launch = Launch::new().started_by("ulimit -v \"$LIMIT_KIB\"; exec \"$0\" \"$@\"");
+    launch.variable("LIMIT_KIB", (mebibytes << 10).to_string()).options(options.iter().copied())
 }
 
 /// The limit of `-m` is far more than there is: the daemon makes do with less, and nothing is wrong.

@@ -1,7 +1,8 @@
 //! The log: what is told, of whom, how it looks, and that no client can write a line of it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -184,6 +185,54 @@ fn a_client_cannot_forge_a_line() {
             assert!(event(&server, "login_failed")["user"].as_str().unwrap().starts_with("x\\\"}\\x1b"));
         }
     }
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+/// With its log in a file, once that tells of the start.
+fn with_log_file(path: &Path, options: &[&str]) -> Server {
+    let server = Launch::new().options(["--log-file".as_ref(), path.as_os_str()]);
+    let server = server.options(options.iter().copied()).start();
+    wait_until("the start is told of", || text(path).contains("serves memcached's"));
+    server
+}
+
+#[test]
+fn a_log_file_that_was_moved_away_is_opened_again() {
+    applies!();
+    let folder = TempDir::new().unwrap();
+    let [log, old] = ["log", "log.1"].map(|name| folder.path().join(name));
+    let server = with_log_file(&log, &[]);
+    fs::rename(&log, &old).unwrap();
+    server.client().expect("flush_all\r\n", "OK\r\n");
+    wait_until("what is told goes after the file", || text(&old).contains("flush_all"));
+    let before = text(&old);
+    server.signal("HUP");
+    wait_until("there is another file", || text(&log).contains("this is the next"));
+    server.client().expect("flush_all\r\n", "OK\r\n");
+    wait_until("what is told goes there", || text(&log).contains("flush_all"));
+    assert_eq!(text(&old), before);
+}
+
+#[test]
+fn a_log_file_that_cannot_be_opened_again_goes_on_and_it_is_said_what_to_do() {
+    applies!();
+    let folder = TempDir::new().unwrap();
+    let [log, old] = ["log", "log.1"].map(|name| folder.path().join(name));
+    let server = with_log_file(&log, &["-o", "drop_privileges"]);
+    fs::rename(&log, &old).unwrap();
+    server.signal("HUP");
+    wait_until("a remedy is named", || text(&old).contains("copytruncate"));
+    assert!(!log.exists());
+    // The remedy.
+    fs::rename(&old, &log).unwrap();
+    fs::copy(&log, &old).unwrap();
+    File::options().write(true).truncate(true).open(&log).unwrap();
+    server.client().expect("flush_all\r\n", "OK\r\n");
+    wait_until("what is told is at the beginning", || text(&log).contains("flush_all"));
+    assert!(!text(&log).contains('\0') && !text(&old).contains("flush_all"), "{:?}", text(&log));
 }
 
 #[test]

@@ -59,6 +59,7 @@ mod differential;
 mod fairness;
 mod faults;
 mod hostile_clients;
+mod http;
 mod slow_clients;
 
 mod concurrency;

@@ -1,8 +1,8 @@
 //! The daemon as a process: signals, exit codes, messages, pid file, going into the background, config file.
 
-use std::fs;
+use std::fs::{self, File, Permissions};
 use std::net::TcpListener;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -217,6 +217,56 @@ fn as_a_daemon_it_tells_what_is_wrong_before_it_leaves() {
             "{options:?}: {}",
             ended.stderr
         );
+    }
+}
+
+#[test]
+fn as_a_daemon_it_warns_before_it_leaves() {
+    applies!();
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("log");
+    let rows: [&[&str]; 3] = [&[], &["--log-file", log.to_str().unwrap()], &["-v"]];
+    for (number, options) in rows.into_iter().enumerate() {
+        let [pid_file, said] = ["pid", "said"].map(|name| folder.path().join(format!("{name}{number}")));
+        let launch = Launch::new().own_addresses().options(["-d", "-l", "0.0.0.0", "-p", "-1", "-P"]);
+        let launch = launch.options([&pid_file]).options(options.iter().copied());
+        let status = launch.command(folder.path()).stderr(File::create(&said).unwrap()).status().unwrap();
+        assert_eq!(status.code(), Some(0), "{options:?}");
+        let pid = pid_in(&pid_file);
+        let guard = Guard::watch(pid);
+        let text = || fs::read_to_string(&said).unwrap();
+        wait_until("there is a warning", || text().contains("anybody who can reach 0.0.0.0:"));
+        signal(pid, "TERM");
+        wait_until("the daemon ends", || !runs(pid));
+        guard.release();
+        assert_eq!(text().matches("anybody who can reach").count(), 1, "{options:?}: {}", text());
+    }
+    assert!(fs::read_to_string(&log).unwrap().contains("WARN  anybody who can reach 0.0.0.0:"));
+}
+
+#[test]
+fn files_that_the_user_cannot_read_again_are_told_of() {
+    applies!();
+    if !is_root() {
+        println!("left out: only root becomes another user");
+        return;
+    }
+    for (mode, is_told) in [(0o600, true), (0o644, false)] {
+        let directory = TempDir::new().unwrap();
+        // The port file is written by the user.
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o777)).unwrap();
+        let [config, users] = ["config", "users"].map(|name| directory.path().join(name));
+        for (path, text) in [(&config, "-u nobody\n"), (&users, "a:b\n")] {
+            fs::write(path, text).unwrap();
+            fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+        }
+        let options = ["--config".as_ref(), config.as_os_str(), "-Y".as_ref(), users.as_os_str()];
+        let server = Launch::new().options(options).spawn(directory);
+        wait_until("it serves", || server.stderr().contains("serves memcached's"));
+        for path in [config, users] {
+            let told = format!("user \"nobody\" cannot read {path:?}: it will not be read again");
+            assert_eq!(server.stderr().contains(&told), is_told, "{told}: {}", server.stderr());
+        }
     }
 }
 

@@ -46,6 +46,35 @@ fn with_the_filter_it_serves_and_can_do_nothing_else() {
 }
 
 #[test]
+fn each_thread_that_meets_bytes_of_others_has_the_narrow_filter() {
+    applies!();
+    let Some(_) = confined() else { return };
+    let users = tempfile::NamedTempFile::new().unwrap();
+    fs::write(users.path(), "anna nopass all\n").unwrap();
+    let options = ["-o", "drop_privileges", "-t", "2", "--metrics-listen", "127.0.0.1:0"];
+    let launch = Launch::new().options(options).options(["--users-file", users.path().to_str().unwrap()]);
+    let server = launch.start();
+    let filters = || -> Vec<(String, String)> {
+        let threads = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("it runs");
+        let lines = threads.filter_map(|thread| {
+            let status = fs::read_to_string(thread.ok()?.path().join("status")).ok()?;
+            let of = |name| status.lines().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+            // Older kernels do not count them.
+            Some((of("Name:")?, of("Seccomp_filters:")?))
+        });
+        lines.collect()
+    };
+    if filters().is_empty() {
+        println!("left out: this kernel does not count filters");
+        return;
+    }
+    for name in ["worker 0", "worker 1", "listener", "lookout", "logins", "metrics"] {
+        let wanted = (name.to_owned(), "2".to_owned());
+        wait_until(name, || filters().contains(&wanted));
+    }
+}
+
+#[test]
 fn without_the_filter_there_is_none() {
     applies!();
     let mut server =

@@ -34,11 +34,11 @@ pub enum Kind {
 /// How a daemon is started. `-u root` is added for root, which both daemons demand.
 pub struct Launch {
     program: PathBuf,
+    /// A line of the shell that starts it, if that is to be different from others.
+    script: Option<&'static str>,
     options: Vec<OsString>,
     variables: Vec<(&'static str, OsString)>,
     listens: bool,
-    /// Nothing is added to the options.
-    is_exact: bool,
 }
 
 /// A running daemon, killed when dropped and also when the test process dies in any way.
@@ -102,7 +102,7 @@ impl Launch {
 
     /// Any memcached-compatible daemon.
     pub fn of(program: PathBuf) -> Launch {
-        Launch { program, options: Vec::new(), variables: Vec::new(), listens: true, is_exact: false }
+        Launch { program, script: None, options: Vec::new(), variables: Vec::new(), listens: true }
     }
 
     pub fn program(&self) -> &Path {
@@ -120,25 +120,26 @@ impl Launch {
         self
     }
 
+    /// Has a shell start it, which is to replace itself by `"$0" "$@"`.
+    pub fn started_by(mut self, script: &'static str) -> Launch {
+        self.script = Some(script);
+        self
+    }
+
     /// Leaves the choice of addresses and ports to the options.
     pub fn own_addresses(mut self) -> Launch {
         self.listens = false;
         self
     }
 
-    /// Leaves all that is on the command line to the options.
-    pub fn exactly(mut self) -> Launch {
-        self.is_exact = true;
-        self.own_addresses()
-    }
-
     /// The command without standard streams, its port file in `directory`.
     pub fn command(&self, directory: &Path) -> Command {
-        let mut command = Command::new(&self.program);
-        if is_root()
-            && !self.is_exact
-            && !self.options.iter().any(|option| option == "-u" || option == "--config")
-        {
+        let mut command =
+            Command::new(if self.script.is_some() { "sh".as_ref() } else { self.program.as_path() });
+        if let Some(script) = self.script {
+            command.args(["-c", script]).arg(&self.program);
+        }
+        if is_root() && !self.options.iter().any(|option| option == "-u" || option == "--config") {
             command.args(["-u", "root"]);
         }
         if self.listens {

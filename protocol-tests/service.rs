@@ -100,8 +100,9 @@ fn a_manager_that_is_not_there_is_warned_of_and_stops_nobody() {
     assert!(server.stderr().contains("cannot reach the service manager"), "{}", server.stderr());
 }
 
-/// Starts the daemon with `socket` as the one that the manager has opened.
-fn activated(socket: OwnedFd, options: &[&str], directory: &TempDir) -> (std::process::Child, Guard) {
+/// Starts the daemon with `socket` as the one that the manager has opened, and standard error in the directory's file
+/// `stderr`.
+pub fn activated(socket: OwnedFd, options: &[&str], directory: &TempDir) -> (std::process::Child, Guard) {
     let script = "exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec \"$@\"";
     let user: &[&str] = if is_root() { &["-u", "root"] } else { &[] };
     let mut command = Command::new("sh");
@@ -148,6 +149,36 @@ fn a_socket_that_does_not_fit_is_refused() {
     guard.release();
     let said = fs::read_to_string(directory.path().join("stderr")).unwrap();
     assert!(said.contains("LISTEN_FDS") && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_socket_of_the_manager_has_the_tag_of_its_address_and_must_have_one_that_is_named() {
+    applies!();
+    let directory = TempDir::new().unwrap();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = tcp.local_addr().unwrap();
+    let tagged = format!("tag[mine]:{address},127.0.0.2:1");
+    let (mut child, guard) = activated(tcp.try_clone().unwrap().into(), &["-l", &tagged], &directory);
+    let mut client = Client::tcp(address);
+    client.expect("get k\r\n", "END\r\n");
+    let tags = client.stats("stats tags");
+    assert!(tags.contains(&("mine:cmd_get".to_owned(), "1".to_owned())), "{tags:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    guard.release();
+    for (listen, wanted) in [
+        (
+            "tag[mine]:127.0.0.2:1".to_owned(),
+            format!("(LISTEN_FDS) is at {address}: expected --listen to name it"),
+        ),
+        (format!("tag[mine]:127.0.0.2:1,{address}"), "--listen '127.0.0.2:1': expected a socket".to_owned()),
+    ] {
+        let (mut child, guard) = activated(tcp.try_clone().unwrap().into(), &["-l", &listen], &directory);
+        assert_eq!(child.wait().unwrap().code(), Some(64), "{listen}");
+        guard.release();
+        let said = fs::read_to_string(directory.path().join("stderr")).unwrap();
+        assert!(said.contains(&wanted) && said.lines().count() == 1, "{listen}: {said}");
+    }
 }
 
 #[test]
@@ -227,6 +258,42 @@ fn sighup_brings_what_may_change_and_tells_what_may_not() {
     reload(&server, &file, "-m 128\n-c 7\n-vv\n", "--conn-limit is 7 now, it was 2");
     assert_eq!(client.stat("limit_maxbytes"), 100 << 20);
     assert_eq!(client.stat("max_connections"), 7);
+}
+
+#[test]
+fn what_could_not_be_changed_is_not_taken_for_done() {
+    applies!();
+    let (server, file) = with_config("-m 64\n-t 1\n");
+    // More than the partitions that there are can name.
+    let line = "SIGHUP: --memory-limit stays 64, it cannot be 16777216";
+    reload(&server, &file, "-m 16777216\n-t 1\n", line);
+    server.signal("HUP");
+    wait_until("it says so again", || server.stderr().matches(line).count() == 2);
+    reload(&server, &file, "-m 128\n-t 1\n", "SIGHUP: --memory-limit is 128 now, it was 64");
+    assert_eq!(server.client().stat("limit_maxbytes"), 128 << 20);
+}
+
+#[test]
+fn more_connections_come_with_descriptors_for_them_also_under_the_filter() {
+    applies!();
+    for option in ["", "-o drop_privileges\n"] {
+        let file = NamedTempFile::new().unwrap();
+        let user = if is_root() { "-u root\n" } else { "" };
+        fs::write(file.path(), format!("{user}{option}-c 50\n-t 1\n")).unwrap();
+        // A shell starts it with few descriptors; it may have more.
+        let script = "ulimit -Sn 200; exec \"$0\" \"$@\"";
+        let server =
+            Launch::new().started_by(script).options(["--config", file.path().to_str().unwrap()]).start();
+        let limit = || -> u64 {
+            let limits = fs::read_to_string(format!("/proc/{}/limits", server.pid())).unwrap();
+            let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
+            line.split_whitespace().nth(3).unwrap().parse().unwrap()
+        };
+        assert!(limit() < 400, "{option}: {}", limit());
+        reload(&server, &file, &format!("{option}-c 400\n-t 1\n"), "--conn-limit is 400 now, it was 50");
+        wait_until("it may have as many descriptors", || limit() > 400);
+        assert!(!server.stderr().contains("WARN  SIGHUP"), "{option}: {}", server.stderr());
+    }
 }
 
 #[test]

@@ -23,7 +23,8 @@ fn passwd(words: &[&str], password: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    child.stdin.take().unwrap().write_all(password.as_bytes()).unwrap();
+    // It may end without reading.
+    let _ = child.stdin.take().unwrap().write_all(password.as_bytes());
     child.wait_with_output().unwrap()
 }
 
@@ -280,7 +281,7 @@ fn a_file_that_is_wrong_is_told_with_its_line() {
     applies!();
     let file = file("# users\napp plaintext read\n");
     let ended = Launch::new().options(["--users-file".as_ref(), file.path().as_os_str()]).run_to_end();
-    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert_eq!(ended.code, Some(64), "{}", ended.stderr);
     assert!(ended.stderr.contains(", line 2: expected a hash"), "{}", ended.stderr);
     assert!(!ended.stderr.contains("plaintext"), "{}", ended.stderr);
     let path = file.path().to_str().unwrap();
@@ -301,6 +302,23 @@ fn passwd_says_what_is_wrong() {
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(output.stdout.is_empty() && !said.contains("secret"), "{said}");
+    }
+}
+
+#[test]
+fn passwd_takes_no_option_for_a_name() {
+    applies!();
+    for option in ["-h", "--help"] {
+        let output = passwd(&[option], "secret");
+        assert!(
+            output.status.success() && output.stdout.starts_with(b"Usage: larder passwd NAME"),
+            "{output:?}"
+        );
+    }
+    for option in ["-x", "--bogus", "-"] {
+        let output = passwd(&[option], "secret");
+        assert_eq!(output.status.code(), Some(64), "{output:?}");
+        assert!(output.stdout.is_empty(), "{output:?}");
     }
 }
 

@@ -37,9 +37,29 @@ fn main() -> ExitCode {
     }
 }
 
+const PASSWD_HELP: &str = "\
+Usage: larder passwd NAME [RIGHTS [prefix=TEXT...]]
+
+Reads a password from the terminal, or a line of standard input, and prints a line for --users-file.
+RIGHTS are all, none, or some of read,write,admin (default: read,write); with prefixes the user keeps
+to keys that begin with one of them.
+";
+
 /// `larder passwd NAME [RIGHTS [prefix=TEXT...]]`: reads a password and prints a line for `--users-file`.
 fn passwd(program: &str, words: &[std::ffi::OsString]) -> ExitCode {
     let words: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    // Before a password is asked for.
+    match words.first().map(String::as_str) {
+        Some("-h" | "--help") => {
+            // A reader that has gone away needs no text.
+            let _ = write!(std::io::stdout(), "{PASSWD_HELP}");
+            return ExitCode::SUCCESS;
+        }
+        Some(option) if option.starts_with('-') => {
+            return fail(program, &format!("passwd {option:?}: expected a name, or --help"), EXIT_USAGE);
+        }
+        _ => {}
+    }
     let made = read_password().map_err(|error| error.to_string()).and_then(|password| {
         // As a line has it that another program writes.
         let password = password.trim_end_matches(['\r', '\n']);

@@ -23,7 +23,7 @@ _larder() {
 
     case "${cmd}" in
         larder)
-            opts="-m -c -p -U -l -v -M -s -a -A -f -n -t -D -R -C -b -B -S -Y -I -W -d -u -P -r -k -L -Z -o -h -i -V -F -X -N -e --memory-limit --conn-limit --port --udp-port --listen --verbose --log-file --log-format --metrics-listen --disable-evictions --unix-socket --unix-mask --enable-shutdown --slab-growth-factor --slab-min-size --threads --max-reqs-per-event --disable-cas --listen-backlog --protocol --enable-sasl --auth-file --users-file --max-item-size --disable-watch --daemon --user --pidfile --enable-coredumps --lock-memory --enable-largepages --enable-ssl --extended --config --help --license --version --disable-flush-all --disable-dumping --napi-ids --memory-file --slow-log-ms"
+            opts="-m -c -p -U -l -v -M -s -a -A -f -n -t -D -R -C -b -B -S -Y -I -W -d -u -P -r -k -L -Z -o -F -X -N -e -h -i -V --memory-limit --conn-limit --port --udp-port --listen --verbose --log-file --log-format --disable-evictions --unix-socket --unix-mask --enable-shutdown --slab-growth-factor --slab-min-size --threads --max-reqs-per-event --disable-cas --listen-backlog --protocol --enable-sasl --auth-file --users-file --max-item-size --disable-watch --daemon --user --pidfile --enable-coredumps --lock-memory --enable-largepages --enable-ssl --extended --disable-flush-all --disable-dumping --napi-ids --memory-file --metrics-listen --metrics-host --slow-log-ms --config --help --license --version"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -85,10 +85,6 @@ _larder() {
                     return 0
                     ;;
                 --log-format)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --metrics-listen)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -281,21 +277,6 @@ _larder() {
                     COMPREPLY=($(compgen -W "maxconns_fast modern slab_reassign slab_automove no_slab_automove slab_automove_ratio slab_automove_window lru_crawler lru_crawler_sleep lru_crawler_tocrawl lru_maintainer hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temporary_ttl idle_timeout watcher_logbuf_size read_buf_mem_limit track_sizes drop_privileges sock_cookie_id ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert ssl_session_cache ssl_min_version lru_policy udp_public conns_per_address hotkeys metrics_hot_keys" -- "${cur}"))
                     return 0
                     ;;
-                --config)
-                    local oldifs
-                    if [ -n "${IFS+x}" ]; then
-                        oldifs="$IFS"
-                    fi
-                    IFS=$'\n'
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    if [ -n "${oldifs+x}" ]; then
-                        IFS="$oldifs"
-                    fi
-                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
-                        compopt -o filenames
-                    fi
-                    return 0
-                    ;;
                 --napi-ids)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -312,8 +293,31 @@ _larder() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --metrics-listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metrics-host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --slow-log-ms)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    local oldifs
+                    if [ -n "${IFS+x}" ]; then
+                        oldifs="$IFS"
+                    fi
+                    IFS=$'\n'
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    if [ -n "${oldifs+x}" ]; then
+                        IFS="$oldifs"
+                    fi
+                    if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
+                        compopt -o filenames
+                    fi
                     return 0
                     ;;
                 *)

@@ -349,7 +349,9 @@ def test_slow_clients_do_not_keep_others_out_of_the_cache():
         slow = [found.connect() for _ in range(200)]
         for client in slow:
             client.sendall(b"GET /metrics HTTP/1.1\r\nHost: ")
-        # They hold all places for HTTP; the cache answers as ever, and has no more than its own connections.
+        # They hold all places for HTTP; the cache answers as ever, and has no more than its own connections, and who
+        # comes now gets an answer.
+        assert found.ask("/healthz")[0] == 200
         stats = found.server.stats()
         assert stats["curr_connections"] == "1"
         for client in slow:

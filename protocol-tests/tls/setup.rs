@@ -1,15 +1,19 @@
 //! Options: what they do, what they refuse, and how statistics show them.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 
+use rustls::ALL_VERSIONS;
 use rustls::version::{TLS12, TLS13};
+use tempfile::TempDir;
 
 use super::TlsServer;
 use super::client::TlsClient;
 use super::pki::{Authority, Issued};
 use crate::differences::applies;
 use crate::server::{Ended, Launch, is_root};
+use crate::service::activated;
 
 fn run(options: &[String]) -> Ended {
     Launch::new().own_addresses().options(["-p", "-1"]).options(options.iter().cloned()).run_to_end()
@@ -19,7 +23,8 @@ fn run(options: &[String]) -> Ended {
 #[track_caller]
 fn check(files: &str, wanted: &str) {
     let ended = run(&["-Z".to_owned(), "-o".to_owned(), files.to_owned()]);
-    assert_eq!(ended.code, Some(64), "{files}: {}", ended.stderr);
+    let code = if wanted.contains(": cannot") { 71 } else { 64 };
+    assert_eq!(ended.code, Some(code), "{files}: {}", ended.stderr);
     let lines: Vec<_> = ended.stderr.lines().filter(|line| !line.contains(" WARN ")).collect();
     assert_eq!(lines.len(), 1, "{}", ended.stderr);
     assert!(lines[0].contains(wanted), "want {wanted}\ngot  {}", ended.stderr);
@@ -75,7 +80,7 @@ fn files_that_cannot_be_used_are_refused_by_name() {
     if !is_root() {
         let secret = file("secret", b"");
         fs::set_permissions(&secret, fs::Permissions::from_mode(0o000)).expect("a file of ours");
-        check(&with_key(&secret), "cannot be read: Permission denied");
+        check(&with_key(&secret), &format!("'{secret}': cannot be read: Permission denied"));
     }
 }
 
@@ -168,6 +173,28 @@ fn settings_and_statistics_show_it() {
     );
     assert!(at("ssl_handshake_errors") < at("time_since_server_cert_refresh"));
     assert!(at("time_since_server_cert_refresh") < at("unexpected_napi_ids"));
+}
+
+#[test]
+fn a_socket_of_the_service_manager_wants_the_certificate_that_its_address_wants() {
+    applies!();
+    let authority = Authority::new();
+    let (own, somebody) = (authority.issue("server"), authority.issue("somebody"));
+    let directory = TempDir::new().expect("a folder");
+    let socket = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = socket.local_addr().expect("its address");
+    let mut options = own.options();
+    options.extend(["-o".to_owned(), format!("ssl_ca_cert={}", authority.path().display())]);
+    options.extend(["-l".to_owned(), format!("mtls:{address}")]);
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    let (mut child, guard) = activated(socket.into(), &options, &directory);
+    let known = authority.client(ALL_VERSIONS, Some(&somebody));
+    TlsClient::connect(address, &known).expect("TLS").expect("get x\r\n", "END\r\n");
+    let stranger = TlsClient::connect(address, &authority.client(ALL_VERSIONS, None));
+    assert!(stranger.is_err(), "served without a certificate");
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    guard.release();
 }
 
 #[test]

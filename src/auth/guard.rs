@@ -15,6 +15,7 @@ use super::hashing::Hash;
 use super::password_file::PasswordFile;
 use super::users::{Proof, User, Users};
 use crate::base::clock::Seconds;
+use crate::base::rationed::Untold;
 
 /// Which kind of file there is. The option that names it is told with each error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +206,8 @@ impl Guard {
             let name = name.get(..NAME_BYTES_SHOWN).unwrap_or(name).escape_ascii();
             log::warn!(
                 event = "login_failed", peer:% = peer, user:% = name;
-                "{peer} cannot log in as '{name}'; failures before without a line: {untold}"
+                "{peer} cannot log in as '{name}'{}",
+                Untold("failures", untold)
             );
         }
         delay
@@ -218,7 +220,7 @@ const NAME_BYTES_SHOWN: usize = 64;
 fn read(kind: Kind, path: &Path) -> Result<(Known, Vec<String>), AuthError> {
     let option = kind.option();
     let fail = |problem: String| AuthError::new(option, path, problem);
-    let (bytes, is_public) = file::read(path).map_err(|error| fail(format!("cannot be read: {error}")))?;
+    let (bytes, is_public) = file::read(path).map_err(|error| AuthError::unreadable(option, path, &error))?;
     let mut warnings = Vec::new();
     if is_public {
         warnings
@@ -267,7 +269,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("users");
         let error = guard(&path).unwrap_err();
-        assert_eq!(error.exit_code(), 1);
+        assert_eq!(error.exit_code(), 71);
         let wanted = format!("--auth-file {path:?}: cannot be read: No such file or directory (os error 2)");
         assert_eq!(error.to_string(), wanted);
 
@@ -281,8 +283,9 @@ mod tests {
         assert!(!guard.admits(b"a", b"old") && guard.admits(b"a", b"new"));
 
         fs::write(&path, "b:secret\nsecret\n").unwrap();
-        let error = guard.reload().unwrap_err().to_string();
-        assert_eq!(error, format!("--auth-file {path:?}, line 2: expected user:password"));
+        let error = guard.reload().unwrap_err();
+        assert_eq!(error.exit_code(), 64);
+        assert_eq!(error.to_string(), format!("--auth-file {path:?}, line 2: expected user:password"));
         assert!(guard.admits(b"a", b"new") && !guard.admits(b"b", b"secret"));
         assert!(!format!("{guard:?}").contains("new"));
     }

@@ -1,6 +1,7 @@
 //! Lines of the log that anybody can cause as often as he likes: one now and then, with a count of the others.
 
 use std::cell::Cell;
+use std::fmt;
 
 use super::clock::Seconds;
 
@@ -49,10 +50,23 @@ impl Rationed {
         }
     }
 
-    /// Lets `tell` write a line if it is time for one, with the number of those not written since the last.
-    pub fn tell(&self, now: Seconds, tell: impl FnOnce(u64)) {
+    /// Lets `tell` write a line if it is time for one, which should end in what is said of those not written since the
+    /// last: `what` has befallen so many.
+    pub fn tell(&self, now: Seconds, what: &'static str, tell: impl FnOnce(Untold)) {
         if let Some(untold) = self.next(now) {
-            tell(untold);
+            tell(Untold(what, untold));
+        }
+    }
+}
+
+/// The end of a line, if others came before it without one: of what, and how many.
+pub struct Untold(pub &'static str, pub u64);
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            0 => Ok(()),
+            count => write!(f, "; {} before without a line: {count}", self.0),
         }
     }
 }
@@ -60,6 +74,12 @@ impl Rationed {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_says_how_many_came_before_only_if_any_did() {
+        assert_eq!(Untold("failures", 0).to_string(), "");
+        assert_eq!(Untold("failures", 2).to_string(), "; failures before without a line: 2");
+    }
 
     #[test]
     fn those_in_between_are_counted() {

@@ -3,6 +3,7 @@
 //! clap does the parsing, from the table; it never prints or exits here.
 
 use std::ffi::{OsStr, OsString};
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -267,9 +268,10 @@ fn finish(settings: &mut Settings, given: &[Given]) -> Result<(), ConfigError> {
         return Err(blame(["napi-ids", "threads"], problem));
     }
     if settings.threads > THREADS_WARNING {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let threads = settings.threads;
         settings.warnings.push(format!(
-            "{} threads are more than the {THREADS_WARNING} that are any use, as many as cores do best",
-            settings.threads
+            "{threads} threads get in each other's way: -t {cores}, a thread for each core, does best"
         ));
     }
     // As in memcached, whoever names a port for UDP alone means both.

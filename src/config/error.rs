@@ -4,8 +4,10 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Exit code for a wrong command line or config file (`EX_USAGE`).
-pub const EXIT_USAGE: i32 = 64;
+/// Exit code for a wrong command line, or for a wrong line in a file that it names (`EX_USAGE`).
+const EXIT_USAGE: i32 = 64;
+/// Exit code for a file that cannot be read (`EX_OSERR`).
+const EXIT_OSERR: i32 = 71;
 /// Characters of a value that an error line repeats; the rest is cut.
 const VALUE_SHOWN_MAX: usize = 80;
 
@@ -48,11 +50,17 @@ pub struct ConfigError {
     option: Option<String>,
     value: Option<String>,
     problem: Problem,
+    exit_code: i32,
 }
 
 impl ConfigError {
     pub(super) fn new(source: Source, problem: Problem) -> Self {
-        Self { source, option: None, value: None, problem }
+        Self { source, option: None, value: None, problem, exit_code: EXIT_USAGE }
+    }
+
+    /// What is wrong is not what was given, but what the system says to it.
+    pub(super) fn of_the_system(self) -> Self {
+        Self { exit_code: EXIT_OSERR, ..self }
     }
 
     pub(super) fn in_file(path: &Path, line: usize, problem: impl Into<String>) -> Self {
@@ -67,9 +75,9 @@ impl ConfigError {
         self
     }
 
-    /// The process's exit code.
+    /// The process's exit code: 64, or 71 for a file that cannot be read.
     pub fn exit_code(&self) -> i32 {
-        EXIT_USAGE
+        self.exit_code
     }
 }
 

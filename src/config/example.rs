@@ -17,7 +17,8 @@ const HEAD: &str = "\
 # One option per line, by its long name (memory-limit = 64) or as on the command line (-m 64), so
 # that a memcached.conf as Debian ships it can be read as it is. The command line wins over the file.
 # Every line below shows the default, or a sample where there is none; remove the # to use it.
-# A name without a value is a switch, off unless it is given.
+# A name without a value is a switch, off unless it is given; it may also be set to yes or no.
+# All of them can be given together but for users-file, which takes auth-file's place.
 ";
 
 const GROUPS: [(Group, &str); 6] = [
@@ -117,7 +118,7 @@ fn the_example_loads_with_every_line_uncommented() {
     let settings = load_file(&text);
     assert!(settings.daemonize && settings.lock_memory && !settings.evictions);
     assert_eq!(settings.verbosity, 1);
-    assert_eq!(settings.user.as_deref(), Some("memcache"));
+    assert_eq!(settings.user.as_deref(), Some("larder"));
 }
 
 #[test]

@@ -1,10 +1,11 @@
-//! The table's second half: everything that `-o` takes, and the options whose rows in
-//! `stats settings` stand among or behind those.
+//! The table's second half: everything that `-o` takes, the options whose rows in `stats settings` stand among or behind
+//! those, and what is printed in place of a start.
 //!
 //! Same shape and rules as `options.rs`.
 
 use super::error::Problem;
-use super::options::{Effect, Group, OptionSpec, Support, path, yes_no};
+use super::listen;
+use super::options::{Effect, Group, OptionSpec, Printed, Support, path, yes_no};
 use super::settings::{HashAlgorithm, LruPolicy, Settings};
 use super::tls;
 use super::values::{INT_MAX, above, expected, number, ratio, scaled, set, slab_sizes};
@@ -309,13 +310,13 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     // The rows are those of memcached with TLS built in.
     real("ssl_chain_cert", Effect::Path(|s, v| path(v).map(|file| s.tls.chain_cert = Some(file))))
         .value("FILE", "")
-        .sample("/etc/memcached/cert.pem")
+        .sample("/etc/larder/cert.pem")
         .help("with --enable-ssl: the daemon's certificate, and those that lead to a root, PEM")
         .row("ssl_enabled", |s| yes_no(s.tls.enabled))
         .row("ssl_chain_cert", |s| tls::path_row(s.tls.chain_cert.as_ref(), "(null)")),
     real("ssl_key", Effect::Path(|s, v| path(v).map(|file| s.tls.key = Some(file))))
         .value("FILE", "")
-        .sample("/etc/memcached/key.pem")
+        .sample("/etc/larder/key.pem")
         .help("with --enable-ssl: the private key of that certificate")
         .row("ssl_key", |s| tls::path_row(s.tls.key.as_ref(), "(null)")),
     real("ssl_verify_mode", Effect::Value(tls::verify_mode))
@@ -333,7 +334,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .row("ssl_ciphers", |s| s.tls.ciphers.clone().unwrap_or("NULL".to_owned())),
     real("ssl_ca_cert", Effect::Path(|s, v| path(v).map(|file| s.tls.ca_cert = Some(file))))
         .value("FILE", "")
-        .sample("/etc/memcached/ca.pem")
+        .sample("/etc/larder/ca.pem")
         .help("certificates that those of clients must be issued by, PEM")
         .row("ssl_ca_cert", |s| tls::path_row(s.tls.ca_cert.as_ref(), "NULL")),
     accepted("ssl_wbuf_size", Effect::Value(tls::write_buffer_size))
@@ -388,7 +389,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         .value("NAME", "probation")
         .help("how items move between segments: probation, or classic for memcached's rules")
         .live()
-        .row("lru_policy", |s| {
+        .own_row("lru_policy", |s| {
             match s.lru_policy {
                 LruPolicy::Probation => "probation",
                 LruPolicy::Classic => "classic",
@@ -397,7 +398,7 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         }),
     real("udp_public", Effect::Switch(|s| s.udp.is_public = true))
         .help("let --udp-port answer on addresses that are not loopback, and so also senders that are forged")
-        .row("udp_public", |s| yes_no(s.udp.is_public)),
+        .own_row("udp_public", |s| yes_no(s.udp.is_public)),
     real(
         "conns_per_address",
         Effect::Value(|s, v| set(&mut s.connections_per_address, number(v, "connections", 0..=INT_MAX))),
@@ -405,16 +406,49 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     .value("COUNT", "0")
     .help("most clients of one address connected at the same time, over TCP; 0 for no limit of its own")
     .live()
-    .row("conns_per_address", |s| s.connections_per_address.to_string()),
+    .own_row("conns_per_address", |s| s.connections_per_address.to_string()),
     real("hotkeys", Effect::Toggle(|s, on| s.hotkeys = on))
         .on_by_default()
-        .help("count which keys are asked for and stored most, for stats hotkeys"),
+        .help("count which keys are asked for and stored most, for stats hotkeys")
+        .own_row("hotkeys", |s| yes_no(s.hotkeys)),
     real(
         "metrics_hot_keys",
         Effect::Value(|s, v| set(&mut s.metrics_hot_keys, number(v, "keys", 0..=METRICS_HOT_KEYS_MAX))),
     )
     .value("COUNT", "0")
-    .help("hottest keys of each kind that --metrics-listen shows to whoever asks; 0 for none"),
+    .help("hottest keys of each kind that --metrics-listen shows to whoever asks; 0 for none")
+    .own_row("metrics_hot_keys", |s| s.metrics_hot_keys.to_string()),
+    OptionSpec::new(
+        "metrics-listen",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| {
+            s.metrics_listen = Some(listen::address_with_port(v)?);
+            Ok(())
+        }),
+    )
+    .value("ADDRESS", "")
+    .sample("127.0.0.1:9150")
+    .help(
+        "serve HTTP at HOST:PORT: a page that shows what larder is doing at /, metrics for Prometheus at /metrics, the \
+         same as JSON at /api/v1/figures.json, and /healthz and /readyz",
+    )
+    .own_row("metrics_listen", |s| s.metrics_listen.as_ref().map_or("no".to_owned(), ToString::to_string)),
+    OptionSpec::new(
+        "metrics-host",
+        Group::Network,
+        Support::Real,
+        Effect::Value(|s, v| {
+            s.metrics_hosts.extend(listen::host_names(v)?);
+            Ok(())
+        }),
+    )
+    .value("NAMES", "")
+    .sample("cache.example.org,*.svc.cluster.local")
+    .help(
+        "names with a dot by which --metrics-listen may be asked, as in the URL of a scrape, separated by commas; *.NAME \
+         for all below one, * for any, repeatable; addresses and names without a dot need none",
+    ),
     OptionSpec::new(
         "slow-log-ms",
         Group::Commands,
@@ -422,5 +456,18 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
         Effect::Value(|s, v| set(&mut s.slow_log_ms, number(v, "milliseconds", 0..=SLOW_LOG_MS_MAX))),
     )
     .value("MILLISECONDS", "10")
-    .help("keep what takes so long for `stats slowlog`; 0 for nothing"),
+    .help("keep what takes so long for `stats slowlog`; 0 for nothing")
+    .own_row("slow_log_ms", |s| s.slow_log_ms.to_string()),
+    OptionSpec::new("config", Group::Program, Support::Real, Effect::ConfigFile)
+        .value("FILE", "")
+        .help("read options from this file first; the command line wins over it"),
+    OptionSpec::new("help", Group::Program, Support::Real, Effect::Print(Printed::Help))
+        .short('h')
+        .help("print this text and exit"),
+    OptionSpec::new("license", Group::Program, Support::Real, Effect::Print(Printed::Licence))
+        .short('i')
+        .help("print the licence and exit"),
+    OptionSpec::new("version", Group::Program, Support::Real, Effect::Print(Printed::Version))
+        .short('V')
+        .help("print the version and exit"),
 ];

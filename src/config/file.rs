@@ -9,8 +9,8 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use super::command_line::{Given, parse};
-use super::error::{ConfigError, Problem, Source};
-use super::options::Effect;
+use super::error::{ConfigError, Problem, Source, printable};
+use super::options::{Effect, Group, OptionSpec, table};
 
 /// Bytes of the longest line; longer ones are no config file.
 const LINE_BYTES_MAX: usize = 4096;
@@ -21,7 +21,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 pub(super) fn read(path: &Path) -> Result<Vec<Given>, ConfigError> {
     let bytes = contents(path).map_err(|e| {
         let reason = e.to_string().to_lowercase();
-        ConfigError::in_file(path, 0, format!("cannot read the config file: {reason}"))
+        ConfigError::in_file(path, 0, format!("cannot read the config file: {reason}")).of_the_system()
     })?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         let problem = format!("too large for a config file, expected at most {FILE_BYTES_MAX} bytes");
@@ -39,7 +39,14 @@ pub(super) fn read(path: &Path) -> Result<Vec<Given>, ConfigError> {
         }
         let line = std::str::from_utf8(line).map_err(|_| fail("not UTF-8, expected text"))?;
         let source = Source::File { path: path.to_owned(), line: index + 1 };
-        given.extend(options(line, &source)?);
+        match line_of(line) {
+            Line::Off(spec) => given.retain(|one: &Given| !std::ptr::eq(one.spec, spec)),
+            Line::Options(args) => given.extend(options(args, &source)?),
+            Line::Wrong(name, problem) => {
+                let error = ConfigError::new(source, problem);
+                return Err(if name.is_empty() { error } else { error.about(name, None) });
+            }
+        }
     }
     Ok(given)
 }
@@ -50,14 +57,9 @@ fn contents(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The options of one line, none if it is blank or a comment.
-fn options(line: &str, source: &Source) -> Result<Vec<Given>, ConfigError> {
-    let line = without_comment(line).trim();
-    if line.starts_with('=') {
-        let problem = Problem::Expected("a name before the equals sign".to_owned());
-        return Err(ConfigError::new(source.clone(), problem));
-    }
-    let given = parse(arguments(line), source)?;
+/// The options of an argument vector, none if that is empty.
+fn options(args: Vec<OsString>, source: &Source) -> Result<Vec<Given>, ConfigError> {
+    let given = parse(args, source)?;
     for one in &given {
         if matches!(one.spec.effect, Effect::ConfigFile | Effect::Print(_)) {
             let problem = Problem::Expected("it on the command line only".to_owned());
@@ -73,23 +75,73 @@ fn without_comment(line: &str) -> &str {
     line.match_indices('#').find(starts).map_or(line, |(at, _)| &line[..at])
 }
 
-/// The line as an argument vector. `-m 64` is split at blanks; `name = value` and `name value`
-/// become `--name=value`, whose value may hold blanks.
-fn arguments(line: &str) -> Vec<OsString> {
+/// What a line of the file says.
+enum Line {
+    /// As this argument vector, which is empty for a blank line or a comment.
+    Options(Vec<OsString>),
+    /// This switch is off, whatever lines before it say.
+    Off(&'static OptionSpec),
+    /// Nothing: what is wrong with this name. It is empty if there is none.
+    Wrong(String, Problem),
+}
+
+/// Reads a line. `-m 64` is split at blanks; `name = value` and `name value` become `--name=value`, whose value may
+/// hold blanks. A switch may have a value as well: yes or no.
+fn line_of(line: &str) -> Line {
+    let line = without_comment(line).trim();
     if line.starts_with('-') {
-        return line.split_whitespace().map(OsString::from).collect();
+        return Line::Options(line.split_whitespace().map(OsString::from).collect());
     }
     let end = line.find(|c: char| c == '=' || c.is_whitespace()).unwrap_or(line.len());
     let (name, rest) = line.split_at(end);
     let rest = rest.trim_start();
     let value = rest.strip_prefix('=').map_or(rest, str::trim_start);
+    if let Some(wrong) = misspelt(name, rest) {
+        return wrong;
+    }
     // As Debian's memcached.conf has it.
     let name = if name == "logfile" { "log-file" } else { name };
-    match (name, rest) {
+    let option = format!("--{name}");
+    Line::Options(match (name, rest) {
         ("", _) => Vec::new(),
-        (_, "") => vec![format!("--{name}").into()],
-        _ => vec![format!("--{name}={value}").into()],
+        (_, "") => vec![option.into()],
+        _ => match switch(name) {
+            Some(spec) => match value.to_ascii_lowercase().as_str() {
+                "yes" | "on" | "true" => vec![option.into()],
+                "no" | "off" | "false" => return Line::Off(spec),
+                _ => {
+                    let problem = Problem::Expected(format!("yes or no, not '{}'", printable(value)));
+                    return Line::Wrong(option, problem);
+                }
+            },
+            None => vec![format!("{option}={value}").into()],
+        },
+    })
+}
+
+/// What is wrong with a name that no option of the command line has, where that can be told better than by them.
+fn misspelt(name: &str, rest: &str) -> Option<Line> {
+    let has_letter = |spec: &&OptionSpec| spec.short.is_some_and(|short| name == short.to_string());
+    if name.is_empty() && rest.starts_with('=') {
+        let problem = Problem::Expected("a name before the equals sign".to_owned());
+        return Some(Line::Wrong(String::new(), problem));
     }
+    if let Some((before, _)) = name.split_once(':') {
+        let problem = Problem::Expected("name = value, without a colon".to_owned());
+        return Some(Line::Wrong(printable(before), problem));
+    }
+    table().find(has_letter).map(|_| {
+        let problem = Problem::Other(format!("unknown option, did you mean -{name}?"));
+        Line::Wrong(name.to_owned(), problem)
+    })
+}
+
+/// The switch of this name, which is either given or not.
+fn switch(name: &str) -> Option<&'static OptionSpec> {
+    table().find(|spec| {
+        let is_switch = matches!(spec.effect, Effect::Switch(_) | Effect::Refuse(_)) && spec.value.is_empty();
+        is_switch && spec.group != Group::Extended && spec.long == name
+    })
 }
 
 #[cfg(test)]
@@ -184,6 +236,25 @@ mod tests {
     }
 
     #[test]
+    fn a_switch_may_be_yes_or_no_and_the_last_line_counts() {
+        for on in
+            ["disable-flush-all", "disable-flush-all = yes", "disable-flush-all=ON", "disable-flush-all true"]
+        {
+            check(on, "-F");
+            check(&format!("{on}\ndisable-flush-all = no"), "");
+            check(&format!("disable-flush-all = no\n{on}"), "-F");
+        }
+        for off in
+            ["disable-flush-all = no", "disable-flush-all=Off", "disable-flush-all false", "enable-sasl = no"]
+        {
+            check(off, "");
+        }
+        check("-vv\nverbose = no\nverbose = yes", "-v");
+        let given = with_file(b"disable-flush-all = no", "-F").unwrap();
+        assert!(!given.flush_enabled, "the command line wins");
+    }
+
+    #[test]
     fn the_command_line_wins_over_the_file() {
         let content = b"-m 100\n-c 5\n-l 10.0.0.1\n-l 10.0.0.2\n-vvv\n-o no_maxconns_fast,hashpower=20\n";
         let read = |line: &str| with_file(content, line).unwrap();
@@ -213,7 +284,14 @@ mod tests {
         );
         check_error(b"port", "FILE:1: --port: expected a value");
         check_error(b"port =", "FILE:1: --port '': expected a port, 0 to 65535, or -1 for any free one");
-        check_error(b"daemon = yes", "FILE:1: --daemon 'yes': expected no value");
+        check_error(b"daemon = maybe", "FILE:1: --daemon: expected yes or no, not 'maybe'");
+        check_error(b"help = yes", "FILE:1: --help 'yes': expected no value");
+        check_error(b"m 128", "FILE:1: m: unknown option, did you mean -m?");
+        check_error(b"d", "FILE:1: d: unknown option, did you mean -d?");
+        check_error(b"memory-limit: 5", "FILE:1: memory-limit: expected name = value, without a colon");
+        check_error(b"memory-limit:5", "FILE:1: memory-limit: expected name = value, without a colon");
+        check_error(b": 5", "FILE:1: expected name = value, without a colon");
+        check_error(b"enable-sasl = yes", "FILE:1: --enable-sasl: not supported yet, leave it out");
         check_error(b"-m 64 MB", "FILE:1: 'MB': expected options only");
         check_error(
             b"-Z\n",
@@ -254,6 +332,7 @@ mod tests {
             let error = load("larder", vec!["--config".into(), path.clone().into()]).unwrap_err();
             let expected = format!("{}: cannot read the config file: ", path.display());
             assert!(error.to_string().starts_with(&expected), "{error}");
+            assert_eq!(error.exit_code(), 71);
         }
         let error = load("larder", vec!["--config=/a".into(), "--config=/b".into()]).unwrap_err();
         assert_eq!(error.to_string(), "--config '/b': expected one config file only");

@@ -11,13 +11,18 @@ const SENTENCE_COLUMN: usize = 34;
 /// Width that sentences are wrapped to.
 const LINE_WIDTH: usize = 100;
 
+const USAGE: &str = "\
+Usage: larder [OPTIONS]
+       larder passwd NAME [RIGHTS [prefix=TEXT...]]
+";
+
 const GROUPS: [(Group, &str); 6] = [
     (Group::Network, "Network"),
     (Group::Memory, "Memory"),
     (Group::Process, "Process"),
     (Group::Commands, "Commands"),
     (Group::Program, "Program"),
-    (Group::Extended, "Suboptions of -o, turned off by no_NAME"),
+    (Group::Extended, "Suboptions of -o; those that are on or off are turned off by no_NAME"),
 ];
 
 /// One line without its end: scripts read memcached's version from it.
@@ -36,7 +41,8 @@ pub(super) fn licence() -> String {
 }
 
 pub(super) fn help(as_memcached: bool) -> String {
-    let mut text = version(as_memcached) + "\n";
+    let mut text = version(as_memcached) + "\n\n";
+    text.push_str(if as_memcached { "Usage: memcached [OPTIONS]\n" } else { USAGE });
     for (group, title) in GROUPS {
         text.push_str(&format!("\n{title}:\n"));
         for spec in table().filter(|spec| spec.group == group && spec.support == Support::Real) {
@@ -69,8 +75,11 @@ fn option(text: &mut String, spec: &OptionSpec) {
     }
     text.push_str(&name);
     let mut sentence = spec.help.to_owned();
-    if !spec.default.is_empty() {
-        let _ = write!(sentence, " (default: {})", spec.default);
+    let default = if spec.default.is_empty() { String::new() } else { format!("default: {}", spec.default) };
+    let asides = [default, if spec.is_live { "SIGHUP changes it" } else { "" }.to_owned()];
+    let asides: Vec<String> = asides.into_iter().filter(|aside| !aside.is_empty()).collect();
+    if !asides.is_empty() {
+        let _ = write!(sentence, " ({})", asides.join("; "));
     }
     // A long name gets a line of its own.
     let mut column = name.len();

@@ -40,6 +40,11 @@ impl Interface {
         ListenAddress { host, port: self.port.unwrap_or(port), tag, security }
     }
 
+    /// Whether a prefix says of it what does not hold for every address.
+    pub(super) fn is_particular(&self, with_tls: bool) -> bool {
+        self.listen_address(0, with_tls).is_particular(with_tls)
+    }
+
     /// Whether its prefix asks for TLS.
     pub(super) fn asks_for_tls(&self) -> bool {
         self.security.is_some_and(|security| security != Security::Plain)
@@ -69,6 +74,21 @@ pub(super) fn address_with_port(text: &str) -> Result<ListenAddress, Problem> {
         }
         _ => Err(expected(WANTED)),
     }
+}
+
+/// Reads names without ports, which may begin with `*.` or be `*`. Gives them in lower case.
+pub(super) fn host_names(text: &str) -> Result<Vec<String>, Problem> {
+    const WANTED: &str = "names without a port, *.NAME or *, separated by commas";
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    let is_name = |name: &str| !name.is_empty() && !name.starts_with('.') && name.bytes().all(is_of_name);
+    let names = text.split([',', ';']).map(str::trim).filter(|name| !name.is_empty());
+    let read: Option<Vec<String>> = names
+        .map(|name| {
+            let is_good = name == "*" || is_name(name.strip_prefix("*.").unwrap_or(name));
+            is_good.then(|| name.trim_end_matches('.').to_ascii_lowercase())
+        })
+        .collect();
+    read.filter(|names| !names.is_empty()).ok_or_else(|| expected(WANTED))
 }
 
 fn interface(element: &str) -> Result<Interface, Problem> {
@@ -240,6 +260,15 @@ mod tests {
             assert!(matches!(&problem, Problem::Expected(text) if text == WANTED_TAG), "{text:?}: {problem}");
         }
         assert!(interfaces("tag[b]:").is_err());
+    }
+
+    #[test]
+    fn names_of_hosts_have_no_port() {
+        let read = |text| host_names(text).map_err(|problem| problem.to_string());
+        assert_eq!(read("A.b, *.C_d.;x-1,*").unwrap(), ["a.b", "*.c_d", "x-1", "*"]);
+        for text in ["", ",", "a:1", "[::1]", "*a", "a.*", "*.*", "*.", ".a", "a b", "http://a"] {
+            assert!(read(text).is_err_and(|problem| problem.contains("without a port")), "{text:?}");
+        }
     }
 
     #[test]

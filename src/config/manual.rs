@@ -39,9 +39,11 @@ const SECTIONS: [(&str, &[(&str, &str)]); 5] = [
             ("SIGTERM, SIGINT, SIGUSR1", "End within a second; what is cached is lost."),
             (
                 "SIGHUP",
-                "Read the config file, the users and the certificates again. The log has a line for each option that \
-                 has changed, and says of those that need a restart that they do. A file with an error changes \
-                 nothing.",
+                "Read the config file, the users and the certificates again, and open the log file again if it was moved \
+                 away. The log has a line for each option that has changed, and says of those that need a restart \
+                 that they do. A file with an error changes nothing. A log file that larder has no right to open any \
+                 more, as user of -u or with -o drop_privileges, is to be copied and truncated instead of moved \
+                 (copytruncate of logrotate).",
             ),
         ],
     ),
@@ -62,7 +64,10 @@ const SECTIONS: [(&str, &[(&str, &str)]); 5] = [
         "EXIT STATUS",
         &[
             ("0", "It was told to end."),
-            ("64", "An option is wrong; the message says what would be right."),
+            (
+                "64",
+                "An option is wrong, or a line of a file that it names; the message says what would be right.",
+            ),
             ("67", "There is no such user (-u)."),
             ("71", "The system refuses something: a port in use, a file that cannot be read or written."),
         ],

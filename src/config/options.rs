@@ -73,6 +73,8 @@ pub(super) enum Printed {
 pub(super) struct Row {
     pub name: &'static str,
     pub show: fn(&Settings) -> String,
+    /// memcached has none like it; such lines come behind the others.
+    pub is_own: bool,
 }
 
 /// One option of the command line, or one suboption of `-o`.
@@ -161,7 +163,14 @@ impl OptionSpec {
 
     pub(super) const fn row(mut self, name: &'static str, show: fn(&Settings) -> String) -> Self {
         let free = if self.rows[0].is_none() { 0 } else { 1 };
-        self.rows[free] = Some(Row { name, show });
+        self.rows[free] = Some(Row { name, show, is_own: false });
+        self
+    }
+
+    /// A row that only larder has.
+    pub(super) const fn own_row(mut self, name: &'static str, show: fn(&Settings) -> String) -> Self {
+        let free = if self.rows[0].is_none() { 0 } else { 1 };
+        self.rows[free] = Some(Row { name, show, is_own: true });
         self
     }
 
@@ -326,23 +335,14 @@ static FIRST_HALF: &[OptionSpec] = &[
         }),
     )
     .value("FILE", "")
-    .sample("/var/log/memcached.log")
-    .help("append log lines to this file instead of stderr; in a config file also: logfile FILE"),
+    .sample("/var/log/larder/larder.log")
+    .help(
+        "append log lines to this file instead of stderr, opened again on SIGHUP when it was moved away; in a config file \
+         also: logfile FILE",
+    ),
     OptionSpec::new("log-format", Group::Program, Support::Real, Effect::Value(|s, v| set(&mut s.log_format, log_format(v))))
         .value("FORMAT", "text")
         .help("text, or json for an object on each line, with the event, the peer and the user where there are any"),
-    OptionSpec::new(
-        "metrics-listen",
-        Group::Network,
-        Support::Real,
-        Effect::Value(|s, v| {
-            s.metrics_listen = Some(listen::address_with_port(v)?);
-            Ok(())
-        }),
-    )
-    .value("ADDRESS", "")
-    .sample("127.0.0.1:9150")
-    .help("serve a page and metrics for Prometheus over HTTP at HOST:PORT: /, /metrics, /healthz and /readyz"),
     OptionSpec::new(
         "disable-evictions",
         Group::Memory,
@@ -363,7 +363,7 @@ static FIRST_HALF: &[OptionSpec] = &[
     )
     .short('s')
     .value("FILE", "")
-    .sample("/run/memcached/memcached.sock")
+    .sample("/run/larder/larder.sock")
     .help("listen on this Unix socket and on no TCP port")
     .row("domain_socket", |s| match &s.unix_socket {
         Some(path) => path.display().to_string(),
@@ -401,7 +401,10 @@ static FIRST_HALF: &[OptionSpec] = &[
     .value("FACTOR", "")
     .sample("1.25")
     .help("growth from one slab class to the next, above 1; without it classes are closer together")
-    .row("growth_factor", |s| format!("{:.2}", s.slab_growth_factor.unwrap_or(1.25))),
+    .row("growth_factor", |s| format!("{:.2}", s.slab_growth_factor.unwrap_or(1.25)))
+    .own_row("slab_classes", |s| {
+        if s.slab_growth_factor.is_some() { "growth_factor" } else { "own" }.to_owned()
+    }),
     OptionSpec::new(
         "slab-min-size",
         Group::Memory,
@@ -488,8 +491,11 @@ static FIRST_HALF: &[OptionSpec] = &[
     )
     .short('Y')
     .value("FILE", "")
-    .sample("/etc/memcached.users")
-    .help("let clients in that log in, by a file with lines user:password; read again on SIGHUP; not over UDP")
+    .sample("/etc/larder/passwords")
+    .help(
+        "let clients in that log in, by a file with lines user:password; read again on SIGHUP; not over UDP, and not \
+         together with --users-file",
+    )
     .row("auth_enabled_ascii", |s| match &s.auth_file {
         Some(path) => path.display().to_string(),
         None => "no".to_owned(),
@@ -504,11 +510,15 @@ static FIRST_HALF: &[OptionSpec] = &[
         }),
     )
     .value("FILE", "")
-    .sample("/etc/larder.users")
+    .sample("/etc/larder/users")
     .help(
         "in place of --auth-file: users with hashed passwords (see larder passwd), rights and prefixes of keys; \
          read again on SIGHUP",
-    ),
+    )
+    .own_row("users_file", |s| match &s.users_file {
+        Some(path) => path.display().to_string(),
+        None => "no".to_owned(),
+    }),
     OptionSpec::new(
         "max-item-size",
         Group::Memory,
@@ -533,7 +543,7 @@ static FIRST_HALF: &[OptionSpec] = &[
     OptionSpec::new("user", Group::Process, Support::Real, Effect::Value(user))
         .short('u')
         .value("NAME", "")
-        .sample("memcache")
+        .sample("larder")
         .help("become this user when started as root"),
     OptionSpec::new(
         "pidfile",
@@ -546,7 +556,7 @@ static FIRST_HALF: &[OptionSpec] = &[
     )
     .short('P')
     .value("FILE", "")
-    .sample("/run/memcached/memcached.pid")
+    .sample("/run/larder/larder.pid")
     .help("write the process id to this file"),
     OptionSpec::new(
         "enable-coredumps",
@@ -579,16 +589,4 @@ static FIRST_HALF: &[OptionSpec] = &[
         .short('o')
         .value("LIST", "")
         .help("suboptions as name or name=value, separated by commas; repeatable"),
-    OptionSpec::new("config", Group::Program, Support::Real, Effect::ConfigFile)
-        .value("FILE", "")
-        .help("read options from this file first; the command line wins over it"),
-    OptionSpec::new("help", Group::Program, Support::Real, Effect::Print(Printed::Help))
-        .short('h')
-        .help("print this text and exit"),
-    OptionSpec::new("license", Group::Program, Support::Real, Effect::Print(Printed::Licence))
-        .short('i')
-        .help("print the licence and exit"),
-    OptionSpec::new("version", Group::Program, Support::Real, Effect::Print(Printed::Version))
-        .short('V')
-        .help("print the version and exit"),
 ];

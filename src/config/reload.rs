@@ -60,31 +60,33 @@ impl Reader {
         self.config_file.is_some()
     }
 
-    /// Reads both again: the settings as they would be at a start, and what has changed since they were last read.
-    /// Changes that cannot be made while the daemon runs are told of each time.
+    /// Reads both again: the settings as they would be at a start, and in what they differ from what is in force. A
+    /// change that nobody has [noted](Reader::note) is told of each time.
     ///
     /// # Errors
     /// As [`Reader::read`].
-    pub fn read_again(&mut self) -> Result<(Settings, Vec<Change>), ConfigError> {
+    pub fn read_again(&self) -> Result<(Settings, Vec<Change>), ConfigError> {
         let read = read(self.args.clone(), self.config_file.as_deref(), self.as_memcached)?;
         let Read::Options { given, config_file } = read else { return Ok((Settings::default(), Vec::new())) };
         let settings = settle(self.as_memcached, config_file, &given)?;
         let mut changes = Vec::new();
-        for (spec, in_force) in table().zip(&mut self.in_force) {
-            let to = shown(spec, &given);
-            if to != *in_force {
-                let from =
-                    if spec.is_live { std::mem::replace(in_force, to.clone()) } else { in_force.clone() };
-                changes.push(Change {
-                    option: spec.long,
-                    label: spec.label(),
-                    from,
-                    to,
-                    is_live: spec.is_live,
-                });
+        for (spec, in_force) in table().zip(&self.in_force) {
+            let (from, to) = (in_force.clone(), shown(spec, &given));
+            if to != from {
+                let (option, label, is_live) = (spec.long, spec.label(), spec.is_live);
+                changes.push(Change { option, label, from, to, is_live });
             }
         }
         Ok((settings, changes))
+    }
+
+    /// A change has been made, and is in force from now on.
+    pub fn note(&mut self, change: &Change) {
+        for (spec, in_force) in table().zip(&mut self.in_force) {
+            if spec.long == change.option && spec.is_live {
+                in_force.clone_from(&change.to);
+            }
+        }
     }
 }
 
@@ -110,7 +112,7 @@ fn shown(spec: &OptionSpec, given: &[Given]) -> String {
     match texts.as_slice() {
         [] if toggled_off => "off".to_owned(),
         [] => default.to_owned(),
-        [.., _] if spec.long == "listen" => printable(&texts.join(",")),
+        [.., _] if matches!(spec.long, "listen" | "metrics-host") => printable(&texts.join(",")),
         [.., last] => printable(last),
     }
 }
@@ -132,7 +134,9 @@ mod tests {
             let restart = if change.is_live { "" } else { " (restart)" };
             format!("{} {} {}{restart}", change.label, change.from, change.to)
         };
-        let first: Vec<String> = reader.read_again().unwrap().1.iter().map(show).collect();
+        let found = reader.read_again().unwrap().1;
+        let first: Vec<String> = found.iter().map(show).collect();
+        found.iter().for_each(|change| reader.note(change));
         let second: Vec<String> = reader.read_again().unwrap().1.iter().map(show).collect();
         let still: Vec<String> = first.iter().filter(|line| line.ends_with("(restart)")).cloned().collect();
         assert_eq!(second, still, "what has been done is not told of again");
@@ -156,6 +160,19 @@ mod tests {
             changes("-p 1\n-M\n-c 5", "-p 2\n-c 6", ""),
             ["--conn-limit 5 6", "--port 1 2 (restart)", "--disable-evictions on off (restart)",]
         );
+    }
+
+    #[test]
+    fn a_change_that_was_not_made_is_told_of_again() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut reader = Reader::new("larder", vec!["--config".into(), file.path().into()]);
+        assert!(reader.read().is_ok());
+        std::fs::write(file.path(), "-m 128\n-c 7").unwrap();
+        let found = reader.read_again().unwrap().1;
+        assert_eq!(found.len(), 2);
+        reader.note(found.iter().find(|change| change.option == "conn-limit").unwrap());
+        let again = reader.read_again().unwrap().1;
+        assert_eq!(again, [found.into_iter().find(|change| change.option == "memory-limit").unwrap()]);
     }
 
     #[test]

@@ -67,6 +67,15 @@ pub struct ListenAddress {
     pub security: Security,
 }
 
+impl ListenAddress {
+    /// Whether something holds for it that does not hold for every address: a tag, or other security than `-Z` asks
+    /// for.
+    pub fn is_particular(&self, with_tls: bool) -> bool {
+        let usual = if with_tls { Security::Tls } else { Security::Plain };
+        self.tag.is_some() || self.security != usual
+    }
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host.as_deref().unwrap_or("*"), self.port)
@@ -138,6 +147,8 @@ pub struct Settings {
     pub tls: TlsSettings,
     /// Where metrics are served over HTTP, if anywhere.
     pub metrics_listen: Option<ListenAddress>,
+    /// Names by which it may be asked, in lower case; `*.NAME` for all below one, `*` for any.
+    pub metrics_hosts: Vec<String>,
     /// What takes so many milliseconds is entered in the slow log; 0 for nothing.
     pub slow_log_ms: u32,
     /// Unix socket to listen on instead of TCP.
@@ -337,6 +348,7 @@ impl Settings {
             log_file: None,
             log_format: LogFormat::Text,
             metrics_listen: None,
+            metrics_hosts: Vec::new(),
             slow_log_ms: 10,
             config_file: None,
             hash_power: 0,
@@ -371,13 +383,12 @@ impl Settings {
 }
 
 impl Settings {
-    /// The lines of `stats settings`, name and value, in memcached's order. `verbosity` and
-    /// `oldest` are as of the start; whoever knows better replaces them.
+    /// The lines of `stats settings`, name and value, in memcached's order, and behind them those that only larder has.
+    /// `verbosity` and `oldest` are as of the start; whoever knows better replaces them.
     pub fn rows(&self) -> Vec<(&'static str, String)> {
-        options::table()
-            .flat_map(|spec| spec.rows.iter().flatten())
-            .map(|row| (row.name, (row.show)(self)))
-            .collect()
+        let rows = || options::table().flat_map(|spec| spec.rows.iter().flatten());
+        let ordered = rows().filter(|row| !row.is_own).chain(rows().filter(|row| row.is_own));
+        ordered.map(|row| (row.name, (row.show)(self))).collect()
     }
 
     fn with_addresses(mut self) -> Self {
@@ -406,6 +417,11 @@ impl Settings {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Whether `-l` says of an address what does not hold for every one, be it listened on or not.
+    pub fn tells_addresses_apart(&self) -> bool {
+        self.interfaces.iter().any(|interface| interface.is_particular(self.tls.enabled))
     }
 
     /// An address of UDP that is not loopback and may not be used therefore, as far as the spelling tells.
@@ -517,7 +533,16 @@ memory_file (null)
 client_flags_size 4";
 
     /// What only larder has comes last.
-    const OWN: &str = "\nlru_policy probation\nudp_public no\nconns_per_address 0";
+    const OWN: &str = "
+slab_classes own
+users_file no
+lru_policy probation
+udp_public no
+conns_per_address 0
+hotkeys yes
+metrics_hot_keys 0
+metrics_listen no
+slow_log_ms 10";
 
     /// Rows that this command line changes, against a start with `-t 4` only.
     #[track_caller]
@@ -559,7 +584,12 @@ client_flags_size 4";
         check("-p 5 -o udp_public", &["tcpport 5", "udp_public yes"]);
         check("-l 127.0.0.1 -l [::1],b:5", &["inter 127.0.0.1,[::1],b:5", "num_threads_per_udp 1"]);
         check("-s /tmp/x -a 0777 -vv", &["inter NULL", "verbosity 2", "domain_socket /tmp/x", "umask 777"]);
-        check("-f 1.075 -n 100", &["growth_factor 1.07", "chunk_size 100"]);
+        check("-f 1.075 -n 100", &["growth_factor 1.07", "chunk_size 100", "slab_classes growth_factor"]);
+        check(
+            "--slow-log-ms 5 -o no_hotkeys,metrics_hot_keys=3 --metrics-listen *:9150",
+            &["hotkeys no", "metrics_hot_keys 3", "metrics_listen *:9150", "slow_log_ms 5"],
+        );
+        check("--users-file /x/y", &["binding_protocol ascii", "users_file /x/y"]);
         check("-R 7 -b 9 -B ascii", &["reqs_per_event 7", "tcp_backlog 9", "binding_protocol ascii"]);
         check("-Y /x/y", &["binding_protocol ascii", "auth_enabled_ascii /x/y"]);
         check("-I 2m -F -X", &["item_size_max 2097152", "flush_enabled no", "dump_enabled no"]);

@@ -7,12 +7,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
-use listenfd::ListenFd;
 use mio::net::{TcpListener, UdpSocket, UnixListener};
 use socket2::{Domain, Protocol, SockAddr, Type};
 
 use crate::config::{ListenAddress, Security, Settings};
 
+use super::inherited;
 use super::listener::{Listening, Socket};
 use super::process::{EXIT_OSERR, EXIT_USAGE, with_socket_mode};
 
@@ -33,6 +33,11 @@ pub enum BindError {
         /// What it stands for.
         ip: IpAddr,
     },
+    /// Sockets of the service manager's are not those for which `--listen` says something in particular.
+    OtherSockets {
+        /// What was looked at, and what was expected.
+        message: String,
+    },
 }
 
 impl BindError {
@@ -40,7 +45,7 @@ impl BindError {
     pub fn exit_code(&self) -> i32 {
         match self {
             BindError::System { .. } => EXIT_OSERR,
-            BindError::PublicUdp { .. } => EXIT_USAGE,
+            BindError::PublicUdp { .. } | BindError::OtherSockets { .. } => EXIT_USAGE,
         }
     }
 }
@@ -54,6 +59,7 @@ impl fmt::Display for BindError {
                 "--listen '{name}': expected UDP on loopback addresses only, or -o udp_public if {ip} is to \
                  answer whoever can reach it"
             ),
+            BindError::OtherSockets { message } => f.write_str(message),
         }
     }
 }
@@ -84,7 +90,7 @@ pub(super) fn bind(settings: &Settings) -> Result<Bound, BindError> {
         udp_addresses: Vec::new(),
         metrics: Vec::new(),
     };
-    let are_inherited = inherit(settings, &mut bound)?;
+    let are_inherited = inherited::take_over(settings, &mut bound)?;
     for address in settings.listen.iter().filter(|_| !are_inherited) {
         let fail = |cause| BindError::System { address: address.to_string(), cause };
         let candidates = resolve(address).map_err(fail)?;
@@ -140,39 +146,6 @@ pub(super) fn bind(settings: &Settings) -> Result<Bound, BindError> {
     Ok(bound)
 }
 
-/// Takes the sockets over that the service manager has opened and that listen already, if there are any (`LISTEN_FDS`).
-/// They take the place of `-l`, `-p` and `-s`: nothing is missed while the daemon is restarted.
-///
-/// # Errors
-/// If one is neither of TCP nor a Unix socket, or does not listen.
-fn inherit(settings: &Settings, bound: &mut Bound) -> Result<bool, BindError> {
-    let mut inherited = ListenFd::from_env();
-    let security = if settings.tls.enabled { Security::Tls } else { Security::Plain };
-    for number in 0..inherited.len() {
-        let fail = |cause| BindError::System {
-            address: format!("socket {number} of the service manager's (LISTEN_FDS)"),
-            cause,
-        };
-        let mut take = || -> io::Result<Listening> {
-            // One that is no Unix socket stays there, to be taken as the other kind.
-            if let Ok(Some(socket)) = inherited.take_unix_listener(number) {
-                socket.set_nonblocking(true)?;
-                let socket = Socket::Unix(UnixListener::from_std(socket));
-                return Ok(Listening { socket, tag: None, security: Security::Plain });
-            }
-            let none = || io::Error::from(ErrorKind::NotFound);
-            let socket = inherited.take_tcp_listener(number)?.ok_or_else(none)?;
-            socket.set_nonblocking(true)?;
-            bound.addresses.push(socket.local_addr()?);
-            let socket = Socket::Tcp(TcpListener::from_std(socket));
-            Ok(Listening { socket, tag: None, security })
-        };
-        let listening = take().map_err(fail)?;
-        bound.sockets.push(listening);
-    }
-    Ok(inherited.len() > 0)
-}
-
 /// Binds the addresses of one name, by `bind`, which tells the port that it got.
 ///
 /// # Errors
@@ -195,7 +168,8 @@ fn bind_any(
     outcome
 }
 
-fn resolve(address: &ListenAddress) -> io::Result<Vec<SocketAddr>> {
+/// What a name stands for.
+pub(super) fn resolve(address: &ListenAddress) -> io::Result<Vec<SocketAddr>> {
     let Some(host) = &address.host else {
         let wildcards = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
         return Ok(wildcards.map(|ip| SocketAddr::new(ip, address.port)).to_vec());

@@ -400,11 +400,10 @@ impl Connection {
         self.is_fresh = false;
         if is_tls {
             let address = &self.info.address;
-            setting.complaints.not_plain.tell(setting.now.seconds, |untold| {
+            setting.complaints.not_plain.tell(setting.now.seconds, "closed", |untold| {
                 log::warn!(
                     event = "connection_rejected", peer:% = address;
-                    "{address} is closed: it speaks TLS, this address does not; closed before without a line: \
-                     {untold}"
+                    "{address} is closed: it speaks TLS, this address does not{untold}"
                 );
             });
         }
@@ -426,10 +425,10 @@ impl Connection {
                 counter.add(1);
                 daemon.note_tls_failed(self.info.fd, failure);
                 let address = &self.info.address;
-                complaints.tls.tell(now.seconds, |untold| {
+                complaints.tls.tell(now.seconds, "closed", |untold| {
                     log::warn!(
                         event = "tls_failed", peer:% = address;
-                        "{address} is closed: TLS: {failure}; closed before without a line: {untold}"
+                        "{address} is closed: TLS: {failure}{untold}"
                     );
                 });
             }

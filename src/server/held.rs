@@ -54,11 +54,11 @@ impl Held {
 
     /// Tells the log, now and then, that the connection of `peer`, which held `bytes`, is closed for it.
     pub fn tell(&self, peer: &Address, bytes: usize, now: Seconds) {
-        self.closed.tell(now, |untold| {
+        self.closed.tell(now, "closed", |untold| {
             log::warn!(
                 event = "slow_client", peer:% = peer;
                 "{peer} is closed: it does not take its replies and holds {bytes} bytes, all such clients of this \
-                 worker {} of {} (-o read_buf_mem_limit); closed before without a line: {untold}",
+                 worker {} of {} (-o read_buf_mem_limit){untold}",
                 self.bytes,
                 self.limit_bytes.unwrap_or_default(),
             );

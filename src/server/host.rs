@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 use std::time::Duration;
 
-use nix::unistd::gettid;
+use nix::unistd::{gethostname, gettid};
 use procfs::process::Schedstat;
 use procfs::{Current, CurrentSI, FromRead, KernelStats, Meminfo};
 use prometheus::core::Collector;
@@ -47,14 +47,21 @@ impl WorkerThread {
 /// See the module.
 pub(super) struct Host {
     process: ProcessCollector,
+    name: Option<String>,
     workers: Vec<WorkerThread>,
 }
 
 impl Host {
-    /// To be made before system calls are filtered: when the process has begun can only be asked before.
+    /// To be made before system calls are filtered: when the process has begun, and where, can only be asked before.
     pub fn new(workers: usize) -> Host {
         let workers = (0..workers).map(|_| WorkerThread::default()).collect();
-        Host { process: ProcessCollector::for_self(), workers }
+        let name = gethostname().ok().and_then(|name| name.into_string().ok());
+        Host { process: ProcessCollector::for_self(), name, workers }
+    }
+
+    /// The machine's own name.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// To be given to the worker with this number.

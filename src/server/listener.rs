@@ -252,10 +252,10 @@ impl Listener {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if self.pause.is_none() {
-                        self.exhaustions.tell(self.daemon.clock.now().seconds, |untold| {
+                        self.exhaustions.tell(self.daemon.clock.now().seconds, "times", |untold| {
                             log::warn!(
                                 event = "connections_wait";
-                                "cannot accept connections for the moment: {error}; before without a line: {untold}"
+                                "cannot accept connections for the moment: {error}{untold}"
                             );
                         });
                         self.pause(Pause::Exhaustion);
@@ -270,16 +270,14 @@ impl Listener {
     /// whoever comes has to wait.
     fn tell_limit(&self, peer: Option<&Address>) {
         let limit = self.daemon.live.max_connections();
-        self.refusals.tell(self.daemon.clock.now().seconds, |untold| match peer {
+        self.refusals.tell(self.daemon.clock.now().seconds, "clients", |untold| match peer {
             Some(peer) => log::warn!(
                 event = "connection_rejected", peer:% = peer;
-                "{peer} is turned away: there are {limit} connections, as many as may be (-c); turned away before \
-                 without a line: {untold}"
+                "{peer} is turned away: there are {limit} connections, as many as may be (-c){untold}"
             ),
             None => log::warn!(
                 event = "connections_wait";
-                "there are {limit} connections, as many as may be (-c): more have to wait; before without a line: \
-                 {untold}"
+                "there are {limit} connections, as many as may be (-c): more have to wait{untold}"
             ),
         });
     }

@@ -5,8 +5,9 @@
 //! logs uses the `log` macros and knows nothing of this file; only start-up and the `verbosity` command call it.
 
 use std::fmt::{self, Write as _};
-use std::fs::OpenOptions;
+use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -15,6 +16,7 @@ use env_logger::{Builder, Target, WriteStyle};
 use log::kv::{Error as KeyError, Key, Value, VisitSource};
 use log::{Level, LevelFilter, Record};
 use nix::sys::stat::fstat;
+use parking_lot::Mutex;
 
 use crate::config::LogFormat;
 
@@ -87,8 +89,9 @@ pub fn init(verbosity: u8, format: LogFormat, log_file: Option<&Path>) -> Result
     }
     match log_file {
         Some(path) => {
-            let file = OpenOptions::new().append(true).create(true).open(path);
-            let file = file.map_err(|e| LoggingError::File(path.to_owned(), e))?;
+            let file = LogFile::open(path).map_err(|e| LoggingError::File(path.to_owned(), e))?;
+            LOG_FILE.set(file).map_err(|_| LoggingError::AlreadyStarted)?;
+            let file = LOG_FILE.get().ok_or(LoggingError::AlreadyStarted)?;
             builder.write_style(WriteStyle::Never).target(Target::Pipe(Box::new(file)));
         }
         None => {
@@ -101,6 +104,70 @@ pub fn init(verbosity: u8, format: LogFormat, log_file: Option<&Path>) -> Result
         None => set_verbosity(verbosity),
     }
     Ok(())
+}
+
+/// The log file, once there is one.
+static LOG_FILE: OnceLock<LogFile> = OnceLock::new();
+
+/// A log file, in place of which another may have to be opened: whoever rotates logs has moved it away.
+struct LogFile {
+    /// Whatever directory the process is in.
+    path: PathBuf,
+    file: Mutex<File>,
+}
+
+impl LogFile {
+    fn open(path: &Path) -> io::Result<LogFile> {
+        let path = std::path::absolute(path)?;
+        let file = append_to(&path)?;
+        Ok(LogFile { path, file: Mutex::new(file) })
+    }
+
+    /// Goes on in a new file if there is none at the path any more, or another; `false` if all is as it was.
+    fn reopen(&self) -> io::Result<bool> {
+        let identity = |metadata: Metadata| (metadata.dev(), metadata.ino());
+        let present = self.file.lock().metadata().map(identity)?;
+        if fs::metadata(&self.path).is_ok_and(|found| identity(found) == present) {
+            return Ok(false);
+        }
+        let file = append_to(&self.path)?;
+        *self.file.lock() = file;
+        Ok(true)
+    }
+}
+
+fn append_to(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
+/// Writes where the log file is at present.
+impl Write for &'static LogFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.lock().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.lock().flush()
+    }
+}
+
+/// Opens the log file again if it was moved away, and tells of it in the new one; or in the old one, if there can be no
+/// new one. Whether there is a log file.
+pub fn reopen() -> bool {
+    let Some(log) = LOG_FILE.get() else { return false };
+    match log.reopen() {
+        Ok(true) => {
+            log::info!(event = "log_reopened"; "SIGHUP: the log file was moved away, this is the next")
+        }
+        Ok(false) => {}
+        Err(error) => log::warn!(
+            event = "log_reopened";
+            "SIGHUP: the log file was moved away, but {:?} cannot be opened: {error}; all goes on in the old one: copy \
+             and truncate it instead (copytruncate)",
+            log.path
+        ),
+    }
+    true
 }
 
 /// Lets a panic, which ends the process, leave a line in the log: standard error, where it is told of
@@ -296,7 +363,17 @@ mod tests {
         set_verbosity(0);
         assert!(matches!(init(0, LogFormat::Text, None), Err(LoggingError::AlreadyStarted)));
 
-        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(reopen());
+        let (moved, text) = (folder.path().join("larder.log.1"), std::fs::read_to_string(&path).unwrap());
+        std::fs::rename(&path, &moved).unwrap();
+        log::info!("logging test, in the old file");
+        assert!(reopen());
+        log::info!("logging test, in the new file");
+        let old = std::fs::read_to_string(&moved).unwrap();
+        let new = std::fs::read_to_string(&path).unwrap();
+        assert!(old.starts_with(&text) && old.contains("in the old") && !old.contains("in the new"), "{old}");
+        assert!(new.contains("this is the next") && new.contains("in the new"), "{new}");
+
         let ours: Vec<&str> = text.lines().filter(|line| line.contains("logging test: ")).collect();
         let [first, second] = ours[..] else { panic!("{text:?}") };
         let (time, rest) = first.split_once(' ').unwrap();

@@ -10,8 +10,10 @@ use crossbeam::channel::bounded;
 
 use crate::auth::{AuthError, Check, Guard, Kind};
 use crate::config::Settings;
+use crate::protocol::memcached::Daemon;
 
 use super::worker::WorkerHandle;
+use super::{confined, end_with};
 
 /// Passwords that may wait to be compared, some 20 ms each.
 const CHECKS_MAX: usize = 256;
@@ -34,8 +36,10 @@ pub(super) fn guard(settings: &Settings) -> Result<(Option<Guard>, Vec<String>),
 ///
 /// # Errors
 /// If the system gives no thread.
-pub(super) fn start_checking(guard: Option<&Guard>, workers: Arc<[WorkerHandle]>) -> io::Result<()> {
-    let Some(guard) = guard.filter(|guard| guard.kind() == Kind::Users) else { return Ok(()) };
+pub(super) fn start_checking(daemon: &Daemon, workers: Arc<[WorkerHandle]>) -> io::Result<()> {
+    let guard = daemon.guard.as_ref().filter(|guard| guard.kind() == Kind::Users);
+    let Some(guard) = guard else { return Ok(()) };
+    let is_confined = daemon.settings.drop_privileges;
     let (sender, checks) = bounded::<Check>(CHECKS_MAX);
     guard.check_by(Box::new(move |check| sender.try_send(check).is_ok()));
     let check_all = move || {
@@ -47,7 +51,8 @@ pub(super) fn start_checking(guard: Option<&Guard>, workers: Arc<[WorkerHandle]>
             }
         }
     };
-    thread::Builder::new().name("logins".to_owned()).spawn(check_all).map(drop)
+    let run = move || end_with(confined(is_confined).map(|()| check_all()));
+    thread::Builder::new().name("logins".to_owned()).spawn(run).map(drop)
 }
 
 /// Reads the users again. If that cannot be done, those that there are stay.
@@ -61,16 +66,16 @@ pub(super) fn read_again(guard: &Guard) {
     }
 }
 
-/// Says so if others than this machine can connect and nobody has to log in.
-pub(super) fn warn_if_exposed(settings: &Settings, tcp: &[SocketAddr], udp: &[SocketAddr]) {
+/// A warning if others than this machine can connect and nobody has to log in.
+pub(super) fn exposure(settings: &Settings, tcp: &[SocketAddr], udp: &[SocketAddr]) -> Option<String> {
     let exposed: Vec<String> = exposed(settings, tcp, udp).map(SocketAddr::to_string).collect();
-    if !exposed.is_empty() {
-        log::warn!(
+    (!exposed.is_empty()).then(|| {
+        format!(
             "anybody who can reach {} may read, change and delete everything: nobody has to log in; use \
              --auth-file or --users-file, or --listen 127.0.0.1, or a firewall",
             exposed.join(", ")
-        );
-    }
+        )
+    })
 }
 
 /// The addresses that are open to others and ask for no login.

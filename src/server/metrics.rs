@@ -3,6 +3,9 @@
 //! It shares no thread with the workers and takes the locks of `stats`, a partition's for a moment each; what it
 //! answers is kept for [`KEPT`], so a storm of scrapes costs no more than a few of them.
 
+mod names;
+mod places;
+
 use std::cell::RefCell;
 use std::convert::Infallible;
 use std::io;
@@ -16,28 +19,36 @@ use std::time::{Duration, Instant};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
+    ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, REFERRER_POLICY,
     X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio::task::LocalSet;
+use tokio_io_timeout::TimeoutStream;
 
 use crate::base::clock::Now;
+use crate::base::rationed::Rationed;
+use crate::config::Settings;
 use crate::protocol::memcached::{Daemon, METRICS_CONTENT_TYPE, figures, metrics};
 
-use super::page;
-
 use super::host::Host;
+use super::page;
+use super::{confined, end_with};
 
-/// Clients at a time; more wait to be accepted.
-const CLIENTS_MAX: usize = 16;
+use names::{Names, Unknown};
+use places::{Place, Places};
+
+pub(super) use places::CLIENTS_MAX;
+
 /// How long a client may take to send the head of a request, idle time before it included.
-const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
-/// How long a connection may live: one that does not take its answer holds its place no longer.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(5);
+/// How long a client may take nothing of an answer.
+const WRITE_TIME_MAX: Duration = Duration::from_secs(10);
+/// How long a connection may live, whatever it does.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(300);
 /// Longest head of a request.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -45,6 +56,31 @@ const HEAD_BYTES_MAX: usize = 16 << 10;
 const KEPT: Duration = Duration::from_millis(200);
 /// After accepting failed, for want of descriptors as a rule.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Tells the log where it listens.
+pub(super) fn tell_of(sockets: &[TcpListener]) {
+    for address in addresses(sockets) {
+        log::info!("metrics: http://{address}/metrics, and a page that shows them: http://{address}/");
+    }
+}
+
+/// A warning for each address that is open to others.
+pub(super) fn exposure(sockets: &[TcpListener], settings: &Settings) -> Vec<String> {
+    let hot_keys = if settings.metrics_hot_keys > 0 { ", the hottest keys among them" } else { "" };
+    let exposed = addresses(sockets).filter(|address| !address.ip().is_loopback());
+    let warning = |address: SocketAddr| {
+        format!(
+            "metrics: whoever can reach {address} may read all figures{hot_keys}: there is no login and no TLS; \
+             use --metrics-listen 127.0.0.1:{}, or a firewall",
+            address.port()
+        )
+    };
+    exposed.map(warning).collect()
+}
+
+fn addresses(sockets: &[TcpListener]) -> impl Iterator<Item = SocketAddr> {
+    sockets.iter().filter_map(|socket| socket.local_addr().ok())
+}
 
 /// The running thread.
 pub(super) struct MetricsServer {
@@ -69,19 +105,24 @@ impl MetricsServer {
         let (is_ready, stop) = (Arc::new(AtomicBool::new(true)), Arc::new(Notify::new()));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (ready, stopped) = (is_ready.clone(), stop.clone());
-        let thread = thread::Builder::new().name("metrics".to_owned()).spawn(move || {
+        let is_confined = daemon.settings.drop_privileges;
+        let serve = move || {
             let local = LocalSet::new();
             runtime.block_on(local.run_until(async move {
                 let pages = Rc::new(Pages::new(daemon, host, ready));
+                let places = Rc::new(Places::default());
                 for socket in sockets {
+                    let (pages, places) = (pages.clone(), places.clone());
                     match tokio::net::TcpListener::from_std(socket) {
-                        Ok(socket) => drop(tokio::task::spawn_local(accept(socket, pages.clone()))),
+                        Ok(socket) => drop(tokio::task::spawn_local(accept(socket, pages, places))),
                         Err(error) => log::error!("metrics: {error}"),
                     }
                 }
                 stopped.notified().await;
             }));
-        })?;
+        };
+        let run = move || end_with(confined(is_confined).map(|()| serve()));
+        let thread = thread::Builder::new().name("metrics".to_owned()).spawn(run)?;
         Ok(Some(MetricsServer { is_ready, stop, thread }))
     }
 
@@ -99,17 +140,14 @@ impl MetricsServer {
     }
 }
 
-async fn accept(socket: tokio::net::TcpListener, pages: Rc<Pages>) {
-    let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+async fn accept(socket: tokio::net::TcpListener, pages: Rc<Pages>, places: Rc<Places>) {
     loop {
-        let Ok(place) = places.clone().acquire_owned().await else { return };
         match socket.accept().await {
             Ok((client, peer)) => {
-                let pages = pages.clone();
-                tokio::task::spawn_local(async move {
-                    serve(client, peer, pages).await;
-                    drop(place);
-                });
+                let place = places.enter(peer.ip());
+                let id = place.id();
+                let task = tokio::task::spawn_local(serve(client, peer, pages.clone(), place));
+                places.is_served_by(id, task.abort_handle());
             }
             Err(error) => {
                 log::debug!("metrics: cannot accept: {error}");
@@ -119,16 +157,22 @@ async fn accept(socket: tokio::net::TcpListener, pages: Rc<Pages>) {
     }
 }
 
-async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>) {
+async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>, place: Place) {
     let answer = service_fn(|request: Request<Incoming>| {
-        let response = pages.answer(&request);
+        place.asks();
+        let mut response = pages.answer(&request);
+        if place.are_short() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         async move { Ok::<_, Infallible>(response) }
     });
+    let mut client = TimeoutStream::new(client);
+    client.set_write_timeout(Some(WRITE_TIME_MAX));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME_MAX)
         .max_buf_size(HEAD_BYTES_MAX)
-        .serve_connection(TokioIo::new(client), answer);
+        .serve_connection(TokioIo::new(Box::pin(client)), answer);
     match tokio::time::timeout(CONNECTION_TIME_MAX, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => log::debug!("metrics: {peer}: {error}"),
@@ -140,6 +184,8 @@ async fn serve(client: tokio::net::TcpStream, peer: SocketAddr, pages: Rc<Pages>
 struct Pages {
     daemon: Arc<Daemon>,
     host: Host,
+    names: Names,
+    strangers: Rationed,
     is_ready: Arc<AtomicBool>,
     metrics: Kept,
     figures: Kept,
@@ -173,8 +219,17 @@ impl Pages {
         let policy = HeaderValue::try_from(page::policy());
         // It is made of letters; without one the browser is to do nothing at all.
         let policy = policy.unwrap_or(HeaderValue::from_static("default-src 'none'"));
-        let since = Instant::now();
-        Pages { daemon, host, is_ready, metrics: Kept::default(), figures: Kept::default(), since, policy }
+        Pages {
+            names: Names::of(&daemon.settings, host.name()),
+            strangers: Rationed::default(),
+            daemon,
+            host,
+            is_ready,
+            metrics: Kept::default(),
+            figures: Kept::default(),
+            since: Instant::now(),
+            policy,
+        }
     }
 
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
@@ -183,7 +238,14 @@ impl Pages {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
-        match request.uri().path() {
+        let path = request.uri().path();
+        // Checks of health tell nothing, and come by any name.
+        if !matches!(path, "/healthz" | "/readyz")
+            && let Err(name) = self.names.check(request)
+        {
+            return self.refuse(&name);
+        }
+        match path {
             "/" => {
                 let mut response = answer(StatusCode::OK, "text/html; charset=utf-8", page::PAGE.into());
                 response.headers_mut().insert(CONTENT_SECURITY_POLICY, self.policy.clone());
@@ -204,6 +266,21 @@ impl Pages {
                 "there are /, /api/v1/figures.json, /metrics, /healthz and /readyz\n",
             ),
         }
+    }
+
+    /// To whoever asks by a name that anybody may have pointed here.
+    fn refuse(&self, Unknown(name): &Unknown) -> Response<Full<Bytes>> {
+        self.strangers.tell(self.now().seconds, "refused", |untold| {
+            log::warn!(
+                event = "http_name_unknown";
+                "metrics: refused to whoever asks by the name '{name}'; if it is yours, use \
+                 --metrics-host{untold}"
+            );
+        });
+        text(
+            StatusCode::MISDIRECTED_REQUEST,
+            "not known by this name: ask by the address, or use --metrics-host\n",
+        )
     }
 
     fn metrics(&self) -> Bytes {

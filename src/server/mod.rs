@@ -8,8 +8,10 @@ mod complaints;
 mod connection;
 #[cfg(test)]
 mod faulty;
+mod files;
 mod held;
 mod host;
+mod inherited;
 mod left;
 mod listener;
 pub mod logging;
@@ -55,7 +57,7 @@ use listener::{Listener, Listening};
 use lookout::{ListenerSigns, Lookout};
 use manager::Manager;
 use metrics::MetricsServer;
-use process::{EXIT_OSERR, ProcessError};
+use process::{EXIT_OSERR, ProcessError, Terminal};
 use tls::{Certificates, TlsError};
 use worker::{Worker, WorkerHandle};
 
@@ -157,7 +159,7 @@ fn start_and_serve(mut settings: Settings, reader: Reader) -> Result<(), StartEr
         *path = std::path::absolute(&path).map_err(StartError::system)?;
         process::check_pid_file(path)?;
     }
-    make_absolute(&mut settings)?;
+    files::make_absolute(&mut settings).map_err(StartError::system)?;
     // While it may be read: perhaps only root may.
     let (guard, of_guard) = logins::guard(&settings)?;
     warnings.extend(of_guard);
@@ -166,6 +168,9 @@ fn start_and_serve(mut settings: Settings, reader: Reader) -> Result<(), StartEr
     warnings.extend(certificates.as_ref().and_then(|certificates| certificates.warning()));
     let bound = bind::bind(&settings)
         .map_err(|error| StartError { message: error.to_string(), exit_code: error.exit_code() })?;
+    warnings.extend(logins::exposure(&settings, &bound.addresses, &bound.udp_addresses));
+    warnings.extend(metrics::exposure(&bound.metrics, &settings));
+    let terminal = Terminal::to_be_left(&settings);
     if settings.daemonize {
         process::daemonize(settings.core_dumps, settings.verbosity)?;
     }
@@ -189,14 +194,12 @@ fn start_and_serve(mut settings: Settings, reader: Reader) -> Result<(), StartEr
     });
     settings.user.as_deref().map_or(Ok(()), process::drop_privileges)?;
     process::settle_core_dumps(&settings)?;
+    warnings.extend(files::unreadable(&mut settings));
     write_port_file(&bound)?;
     if bound.sockets.is_empty() && bound.udp_addresses.is_empty() {
         warnings.push("nobody can connect: expected a port (-p, -U) or a Unix socket (-s)".to_owned());
     }
-    warnings.iter().for_each(|warning| log::warn!("{warning}"));
-    if !settings.without_effect.is_empty() {
-        log::debug!("without effect: {}", settings.without_effect.join(", "));
-    }
+    tell(&warnings, &settings, terminal);
     let is_daemon = settings.daemonize;
     let secrets = Secrets { guard, certificates };
     let served =
@@ -210,6 +213,17 @@ fn start_and_serve(mut settings: Settings, reader: Reader) -> Result<(), StartEr
     served.inspect(|()| log::info!("stopped"))
 }
 
+/// Says what is unwise about the start, to the log and to whoever started it.
+fn tell(warnings: &[String], settings: &Settings, terminal: Option<Terminal>) {
+    if let Some(terminal) = terminal {
+        terminal.tell(warnings, if settings.program_is_memcached { "memcached" } else { "larder" });
+    }
+    warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    if !settings.without_effect.is_empty() {
+        log::debug!("without effect: {}", settings.without_effect.join(", "));
+    }
+}
+
 /// Tells tests and scripts on which ports clients are served, if they want to know.
 fn write_port_file(bound: &Bound) -> Result<(), ProcessError> {
     match std::env::var_os(PORT_FILE_VARIABLE) {
@@ -218,23 +232,12 @@ fn write_port_file(bound: &Bound) -> Result<(), ProcessError> {
     }
 }
 
-/// Files that are read again later are to be found from the directory that a process in the background has.
-fn make_absolute(settings: &mut Settings) -> Result<(), StartError> {
-    if settings.daemonize {
-        let Settings { auth_file, users_file, tls, .. } = settings;
-        let files = [auth_file, users_file, &mut tls.chain_cert, &mut tls.key, &mut tls.ca_cert];
-        for file in files.into_iter().flatten() {
-            *file = std::path::absolute(&file).map_err(StartError::system)?;
-        }
-    }
-    Ok(())
-}
-
 /// Descriptors for so many connections and all else that the settings ask for.
 fn descriptors_wanted(connections: usize, settings: &Settings) -> usize {
     // A name may stand for an address of each family.
     let udp_sockets = 2 * settings.udp.listen.len() * settings.udp_sockets_per_address();
-    connections + DESCRIPTORS_SPARE + 4 * settings.threads + udp_sockets
+    let http_clients = settings.metrics_listen.as_ref().map_or(0, |_| metrics::CLIENTS_MAX);
+    connections + DESCRIPTORS_SPARE + 4 * settings.threads + udp_sockets + http_clients
 }
 
 /// A warning of descriptors that are less than [`descriptors_wanted`].
@@ -333,13 +336,10 @@ impl Threads {
                 "the system has less than {wanted} MB for connections: expected more address space (ulimit -v)"
             )));
         }
-        logins::warn_if_exposed(&daemon.settings, &bound.addresses, &bound.udp_addresses);
         log_start(&daemon, &bound.addresses, &bound.udp_addresses);
-        for address in bound.metrics.iter().filter_map(|socket| socket.local_addr().ok()) {
-            log::info!("metrics: http://{address}/metrics");
-        }
+        metrics::tell_of(&bound.metrics);
         let workers: Arc<[WorkerHandle]> = workers.into();
-        logins::start_checking(daemon.guard.as_ref(), workers.clone()).map_err(cannot)?;
+        logins::start_checking(&daemon, workers.clone()).map_err(cannot)?;
         let listener = Listener::new(poll, bound.sockets, workers.clone(), daemon.clone(), stop.clone())
             .map_err(cannot)?;
         let signs = ListenerSigns { pulse: listener.pulse(), waker: waker.clone() };
@@ -354,10 +354,11 @@ impl Threads {
             manager: manager.clone(),
         };
         let stopped = watched.clone();
-        handles.push(spawn("lookout".to_owned(), move || lookout.run(&stopped)).map_err(cannot)?);
+        let run = move || end_with(confined(is_confined).map(|()| lookout.run(&stopped)));
+        handles.push(spawn("lookout".to_owned(), run).map_err(cannot)?);
         if let Some(certificates) = certificates.clone() {
-            let look = move || tls::watch(&certificates, &watched);
-            handles.push(spawn("certificates".to_owned(), look).map_err(cannot)?);
+            let run = move || end_with(confined(is_confined).map(|()| tls::watch(&certificates, &watched)));
+            handles.push(spawn("certificates".to_owned(), run).map_err(cannot)?);
         }
         let metrics = MetricsServer::start(bound.metrics, daemon.clone(), host).map_err(cannot)?;
         Ok(Threads { daemon, stop, listener: waker, workers, handles, certificates, manager, watch, metrics })
@@ -366,9 +367,11 @@ impl Threads {
     /// Reads all files again that may have changed. Each tells the log what has come of it.
     fn read_again(&self, reader: &mut Reader) {
         let (guard, certificates) = (self.daemon.guard.as_ref(), self.certificates.as_ref());
+        // First, so that what has come of the rest stands in the new one.
+        let has_log_file = logging::reopen();
         if reader.has_file() {
             reload::options(&self.daemon, reader);
-        } else if guard.is_none() && certificates.is_none() {
+        } else if guard.is_none() && certificates.is_none() && !has_log_file {
             log::info!("SIGHUP: nothing to read again");
         }
         guard.into_iter().for_each(logins::read_again);
@@ -426,7 +429,7 @@ fn spawn(name: String, run: impl FnOnce() + Send + 'static) -> io::Result<JoinHa
     thread::Builder::new().name(name).spawn(run)
 }
 
-/// The beginning of a thread that meets what clients send.
+/// The beginning of every thread but the main one.
 fn confined(is_wanted: bool) -> io::Result<()> {
     if is_wanted { sandbox::confine_thread() } else { Ok(()) }
 }

@@ -67,11 +67,10 @@ impl PerAddress {
 
     /// Tells the log, now and then, that `peer` is refused for it.
     pub fn tell(&self, peer: &Address, limit: usize, now: Seconds) {
-        self.refusals.tell(now, |untold| {
+        self.refusals.tell(now, "turned away", |untold| {
             log::warn!(
                 event = "connection_rejected", peer:% = peer;
-                "{peer} is turned away: its address has {limit} connections (-o conns_per_address); turned away \
-                 before without a line: {untold}"
+                "{peer} is turned away: its address has {limit} connections (-o conns_per_address){untold}"
             );
         });
     }

@@ -11,6 +11,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 
@@ -145,6 +146,25 @@ pub fn daemonize(core_dumps: bool, verbosity: u8) -> Result<(), ProcessError> {
     let keep_stdio = verbosity > 0;
     unistd::daemon(keep_directory, keep_stdio)
         .map_err(|e| ProcessError::system("cannot go to the background", e.desc()))
+}
+
+/// Where whoever started a daemon reads what it says, which the daemon leaves when it goes to the background.
+#[derive(Debug)]
+pub struct Terminal(File);
+
+impl Terminal {
+    /// Standard error as it is now, if warnings do not get there by way of the log.
+    pub fn to_be_left(settings: &Settings) -> Option<Terminal> {
+        let is_logged_to = settings.log_file.is_none() && settings.verbosity > 0;
+        let stderr = || io::stderr().as_fd().try_clone_to_owned().ok();
+        (settings.daemonize && !is_logged_to).then(stderr).flatten().map(|fd| Terminal(fd.into()))
+    }
+
+    /// Says these things, each on a line of its own, and leaves.
+    pub fn tell(mut self, warnings: &[String], program: &str) {
+        // Whoever does not listen is not told.
+        warnings.iter().for_each(|warning| drop(writeln!(self.0, "{program}: {warning}")));
+    }
 }
 
 /// Keeps all memory, also that to come, out of swap, for a process that is to become `user` if it is root's. A

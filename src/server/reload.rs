@@ -17,26 +17,36 @@ pub(super) fn options(daemon: &Daemon, reader: &mut Reader) {
     if changes.is_empty() {
         log::info!(event = "reload"; "SIGHUP: no option has changed");
     }
-    changes.iter().for_each(|change| bring_about(change, &settings, daemon));
+    for change in &changes {
+        if bring_about(change, &settings, daemon) {
+            reader.note(change);
+        }
+    }
 }
 
-fn bring_about(change: &Change, settings: &Settings, daemon: &Daemon) {
+/// Whether it could be done.
+fn bring_about(change: &Change, settings: &Settings, daemon: &Daemon) -> bool {
     let Change { option, label, from, to, is_live } = change;
+    let is_done = *is_live && daemon.change(option, settings);
     if !is_live {
         log::warn!(
             event = "restart_needed", option = label.as_str();
             "SIGHUP: {label} changes from {from} to {to} with the next start, not before"
         );
-    } else if daemon.change(option, settings) {
+    } else if is_done {
         log::info!(event = "change", option = label.as_str(); "SIGHUP: {label} is {to} now, it was {from}");
     } else {
         log::error!(event = "change", option = label.as_str(); "SIGHUP: {label} stays {from}, it cannot be {to}");
     }
-    if *option == "conn-limit" {
+    if is_done && *option == "conn-limit" {
         let wanted = descriptors_wanted(settings.max_connections, &daemon.settings) as u64;
-        let reached = process::raise_descriptor_limit(wanted);
-        if let Some(reached) = reached.ok().filter(|reached| *reached < wanted) {
-            log::warn!("SIGHUP: {}", too_few(reached, settings.max_connections));
+        match process::raise_descriptor_limit(wanted) {
+            Ok(reached) if reached < wanted => {
+                log::warn!("SIGHUP: {}", too_few(reached, settings.max_connections));
+            }
+            Ok(_) => {}
+            Err(error) => log::warn!("SIGHUP: {error}: there may be too few for the connections"),
         }
     }
+    is_done
 }

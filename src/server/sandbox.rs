@@ -1,8 +1,7 @@
 //! The system calls that are left to the process once it runs (`-o drop_privileges`).
 //!
-//! Two filters, one inside the other: the whole process, threads of the allocator included, keeps what starting
-//! and stopping take beside serving; those who meet clients' bytes keep what serving takes. Neither can open a
-//! socket, run a program or write to a file that is not open yet. Any other call fails with `EPERM`, as if the
+//! Two filters, one inside the other: the main thread and those of the allocator keep what starting and stopping take
+//! beside serving; all others keep what serving takes, be it commands, HTTP or logins. Neither can open a socket, run a program or write to a file that is not open yet. Any other call fails with `EPERM`, as if the
 //! user had no right to it: a call that was overlooked, on another system, costs an error and not the cache.
 
 use std::collections::BTreeMap;
@@ -91,7 +90,8 @@ const STARTING: &[i64] = &[
 /// # Errors
 /// If the system has no filters, or there is none for this processor.
 pub(super) fn confine_process() -> io::Result<()> {
-    let program = program([SERVING, STARTING].concat())?;
+    let limits = (libc::SYS_prlimit64, vec![own_descriptors()?]);
+    let program = program([SERVING, STARTING].concat(), Some(limits))?;
     seccompiler::apply_filter_all_threads(&program).map_err(io::Error::other)
 }
 
@@ -100,18 +100,30 @@ pub(super) fn confine_process() -> io::Result<()> {
 /// # Errors
 /// As [`confine_process`].
 pub(super) fn confine_thread() -> io::Result<()> {
-    let program = program(SERVING.to_vec())?;
+    let program = program(SERVING.to_vec(), None)?;
     seccompiler::apply_filter(&program).map_err(io::Error::other)
 }
 
-fn program(calls: Vec<i64>) -> io::Result<BpfProgram> {
-    let rules = calls.into_iter().map(|call| (call, Vec::new()));
+fn program(calls: Vec<i64>, limits: Option<(i64, Vec<SeccompRule>)>) -> io::Result<BpfProgram> {
+    let rules = calls.into_iter().map(|call| (call, Vec::new())).chain(limits);
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = rules.collect();
     rules.insert(libc::SYS_openat, vec![reading_only()?]);
     let (otherwise, listed) = (SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow);
     let architecture = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
     let filter = SeccompFilter::new(rules, otherwise, listed, architecture).map_err(io::Error::other)?;
     filter.try_into().map_err(io::Error::other)
+}
+
+/// The process's own limit of descriptors may be read and set, since SIGHUP may bring a higher limit of connections.
+fn own_descriptors() -> io::Result<SeccompRule> {
+    const PID: u8 = 0;
+    const RESOURCE: u8 = 1;
+    let is = |argument, value| {
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
+            .map_err(io::Error::other)
+    };
+    let conditions = vec![is(PID, 0)?, is(RESOURCE, libc::RLIMIT_NOFILE as u64)?];
+    SeccompRule::new(conditions).map_err(io::Error::other)
 }
 
 /// Files are opened for reading, if at all.

@@ -395,11 +395,10 @@ impl Worker {
                 counters.tls_handshake_timeouts.add(1);
                 self.daemon.note_tls_failed(connection.info().fd, "the handshake takes too long");
                 let address = &connection.info().address;
-                self.complaints.tls.tell(now, |untold| {
+                self.complaints.tls.tell(now, "closed", |untold| {
                     log::warn!(
                         event = "tls_failed", peer:% = address;
-                        "{address} is closed: TLS: the handshake takes more than {limit} s; closed before \
-                         without a line: {untold}"
+                        "{address} is closed: TLS: the handshake takes more than {limit} s{untold}"
                     );
                 });
                 self.close(token, CloseReason::Error);

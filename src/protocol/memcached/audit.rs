@@ -5,7 +5,7 @@ use std::fmt;
 use parking_lot::Mutex;
 
 use crate::auth::User;
-use crate::base::rationed::Rationed;
+use crate::base::rationed::{Rationed, Untold};
 use crate::store::{Automove, LruMode};
 
 use super::conns::Address;
@@ -60,18 +60,6 @@ pub(super) fn stranger(turn: &Turn) {
 fn with_peer(turn: &Turn, tell: impl FnOnce(&Address)) {
     let info = turn.daemon.registry.get(turn.fd);
     tell(info.as_ref().map_or(&Address::Unknown, |info| &info.address));
-}
-
-/// The end of a line, if others came before it without one: of what, and how many.
-struct Untold(&'static str, u64);
-
-impl fmt::Display for Untold {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.1 {
-            0 => Ok(()),
-            count => write!(f, "; {} before without a line: {count}", self.0),
-        }
-    }
 }
 
 /// As a client would type it.

@@ -23,10 +23,21 @@ const GROUPS: [(&str, &str); 6] = [
     ("latency", "latency"),
 ];
 
+/// Lines of `stats settings` whose values are files of the machine: whoever watches figures has no use for them.
+const PATHS: [&str; 7] = [
+    "domain_socket",
+    "auth_enabled_ascii",
+    "users_file",
+    "ssl_chain_cert",
+    "ssl_key",
+    "ssl_ca_cert",
+    "memory_file",
+];
+
 /// All figures, as the text of one JSON object:
 ///
 /// - `taken_ms`: when, in milliseconds on the caller's own scale: rates between two readings need more than seconds
-/// - `stats`: by group, an object of names and values
+/// - `stats`: by group, an object of names and values, but for paths
 /// - `workers`: for each thread what it has and has done since the start
 /// - `hot_keys`: by kind, the hottest keys, if the operator lets them be seen (`-o metrics_hot_keys`)
 pub fn figures(daemon: &Daemon, now: Now, taken_ms: u64) -> String {
@@ -34,7 +45,8 @@ pub fn figures(daemon: &Daemon, now: Now, taken_ms: u64) -> String {
     for (name, what) in GROUPS {
         let lines = statistics(daemon, now, what.as_bytes());
         if !lines.is_empty() {
-            let pairs = lines.into_iter().map(|(name, text)| (name, value(&text)));
+            let shown = lines.into_iter().filter(|(name, _)| !PATHS.contains(&name.as_str()));
+            let pairs = shown.map(|(name, text)| (name, value(&text)));
             stats.insert(name.to_owned(), Value::Object(pairs.collect()));
         }
     }
@@ -95,6 +107,31 @@ fn value(text: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::clock::Clock;
+    use crate::config::{Settings, TlsSettings};
+    use crate::protocol::memcached::Hooks;
+    use crate::store::{Store, StoreOptions};
+
+    #[test]
+    fn no_file_of_the_machine_is_named() {
+        let file = || Some("/secret/place".into());
+        let tls = TlsSettings { chain_cert: file(), key: file(), ca_cert: file(), ..TlsSettings::default() };
+        let settings = Settings {
+            unix_socket: file(),
+            auth_file: file(),
+            users_file: file(),
+            pid_file: file(),
+            log_file: file(),
+            config_file: file(),
+            tls,
+            ..Settings::default()
+        };
+        let daemon =
+            Daemon::new(settings, Store::new(&StoreOptions::default()), Clock::start(), Hooks::default());
+        let text = figures(&daemon, daemon.clock.now(), 0);
+        assert!(text.contains("\"ssl_verify_mode\""), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
 
     #[test]
     fn numbers_are_numbers_and_the_rest_is_text() {

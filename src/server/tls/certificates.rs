@@ -26,7 +26,7 @@ use rustls::{CipherSuite, RootCertStore, ServerConfig, SupportedCipherSuite};
 use crate::config::{KeyFormat, Security, TlsSettings, TlsVersion, VerifyMode};
 use crate::protocol::memcached;
 
-use super::super::process::EXIT_USAGE;
+use super::super::process::{EXIT_OSERR, EXIT_USAGE};
 use super::names;
 
 /// A file of certificates beyond this is a mistake.
@@ -50,16 +50,21 @@ pub struct TlsError {
     part: Part,
     value: String,
     why: String,
+    exit_code: i32,
 }
 
 impl TlsError {
-    fn of_file(part: Part, path: &Path, why: impl fmt::Display) -> TlsError {
-        TlsError { part, value: path.display().to_string(), why: why.to_string() }
+    fn new(part: Part, value: String, why: String) -> TlsError {
+        TlsError { part, value, why, exit_code: EXIT_USAGE }
     }
 
-    /// The process's exit code: memcached's.
+    fn of_file(part: Part, path: &Path, why: impl fmt::Display) -> TlsError {
+        TlsError::new(part, path.display().to_string(), why.to_string())
+    }
+
+    /// The process's exit code: 64, or 71 for a file that cannot be read.
     pub fn exit_code(&self) -> i32 {
-        EXIT_USAGE
+        self.exit_code
     }
 
     /// As memcached answers refresh_certs.
@@ -301,10 +306,9 @@ impl Loader<'_> {
             TlsVersion::V12 => rustls::ALL_VERSIONS,
             TlsVersion::V13 => &[&rustls::version::TLS13],
         };
-        let no_suites = |_| TlsError {
-            part: Part::Ciphers,
-            value: self.settings.ciphers.clone().unwrap_or_default(),
-            why: "none of them is of a version of TLS that is allowed".to_owned(),
+        let no_suites = |_| {
+            let why = "none of them is of a version of TLS that is allowed".to_owned();
+            TlsError::new(Part::Ciphers, self.settings.ciphers.clone().unwrap_or_default(), why)
         };
         let builder = ServerConfig::builder_with_provider(self.provider.clone())
             .with_protocol_versions(versions)
@@ -338,7 +342,10 @@ impl Loader<'_> {
 
 /// Bytes of a file.
 fn read(part: Part, path: &Path) -> Result<Vec<u8>, TlsError> {
-    let fail = |error: io::Error| TlsError::of_file(part, path, format_args!("cannot be read: {error}"));
+    let fail = |error: io::Error| TlsError {
+        exit_code: EXIT_OSERR,
+        ..TlsError::of_file(part, path, format_args!("cannot be read: {error}"))
+    };
     // Opening what is no file may wait for ever, and all clients of a worker with it.
     let found = fs::metadata(path).map_err(fail)?;
     if !found.is_file() || found.len() > FILE_BYTES_MAX {
@@ -383,7 +390,7 @@ fn cipher_suites(list: &str, all: &[SupportedCipherSuite]) -> Result<Vec<Support
         let Some(suite) = all.iter().find(|suite| names_of(suite.suite()).contains(&name)) else {
             let known: Vec<_> = all.iter().map(|suite| names_of(suite.suite())[0]).collect();
             let why = format!("'{name}' is no suite that there is, expected some of {}", known.join(":"));
-            return Err(TlsError { part: Part::Ciphers, value: list.to_owned(), why });
+            return Err(TlsError::new(Part::Ciphers, list.to_owned(), why));
         };
         chosen.push(*suite);
     }
