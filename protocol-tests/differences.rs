@@ -231,6 +231,7 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("users::whoever_may_only_read_changes_nothing", NO_USERS),
     ("users::whoever_may_only_write_sees_nothing", NO_USERS),
     ("users::only_an_admin_rules_the_daemon", NO_USERS),
+    ("users::rights_hold_for_what_comes_with_the_login", NO_USERS),
     ("users::a_user_with_a_prefix_keeps_to_it", NO_USERS),
     ("users::the_value_of_a_refused_command_is_skipped", NO_USERS),
     ("users::failures_are_answered_later_and_later_and_nobody_else_waits", NO_USERS),
