@@ -229,6 +229,7 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("users::a_crowd_logs_in", NO_USERS),
     ("users::a_client_that_leaves_before_the_verdict_does_no_harm", NO_USERS),
     ("users::whoever_may_only_read_changes_nothing", NO_USERS),
+    ("users::whoever_may_only_read_is_not_asked_to_renew", NO_USERS),
     ("users::whoever_may_only_write_sees_nothing", NO_USERS),
     ("users::only_an_admin_rules_the_daemon", NO_USERS),
     ("users::rights_hold_for_what_comes_with_the_login", NO_USERS),

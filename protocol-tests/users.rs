@@ -140,6 +140,18 @@ fn whoever_may_only_read_changes_nothing() {
 }
 
 #[test]
+fn whoever_may_only_read_is_not_asked_to_renew() {
+    applies!();
+    let (server, _file) = with_users("reader nopass read\nowner nopass all\n", &[]);
+    let (mut owner, mut reader) = (logged_in(&server, "owner x"), logged_in(&server, "reader x"));
+    owner.expect("set k 0 0 1\r\n1\r\nmd k I\r\n", "STORED\r\nHD\r\n");
+    // That it is outdated is told; the token stays for somebody who can bring a new value.
+    reader.expect("mg k v\r\nmg k\r\nmg k s v\r\n", "VA 1 X\r\n1\r\nHD X\r\nVA 1 s1 X\r\n1\r\n");
+    owner.expect("mg k v\r\nmg k v\r\n", "VA 1 X W\r\n1\r\nVA 1 Z X\r\n1\r\n");
+    reader.expect("mg k v\r\n", "VA 1 Z X\r\n1\r\n");
+}
+
+#[test]
 fn whoever_may_only_write_sees_nothing() {
     applies!();
     let (server, _file) = with_users("writer nopass write\n", &[]);
