@@ -141,6 +141,18 @@ fn whoever_may_only_read_changes_nothing() {
 }
 
 #[test]
+fn whoever_may_only_read_is_not_asked_to_renew() {
+    applies!();
+    let (server, _file) = with_users("reader nopass read\nowner nopass all\n", &[]);
+    let (mut owner, mut reader) = (logged_in(&server, "owner x"), logged_in(&server, "reader x"));
+    owner.expect("set k 0 0 1\r\n1\r\nmd k I\r\n", "STORED\r\nHD\r\n");
+    // That it is outdated is told; the token stays for somebody who can bring a new value.
+    reader.expect("mg k v\r\nmg k\r\nmg k s v\r\n", "VA 1 X\r\n1\r\nHD X\r\nVA 1 s1 X\r\n1\r\n");
+    owner.expect("mg k v\r\nmg k v\r\n", "VA 1 X W\r\n1\r\nVA 1 Z X\r\n1\r\n");
+    reader.expect("mg k v\r\n", "VA 1 Z X\r\n1\r\n");
+}
+
+#[test]
 fn whoever_may_only_write_sees_nothing() {
     applies!();
     let (server, _file) = with_users("writer nopass write\n", &[]);
@@ -196,6 +208,85 @@ fn only_an_admin_rules_the_daemon() {
     assert_eq!(admin.stat("auth_denied"), 0);
     admin.send("shutdown\r\n");
     assert_eq!(server.wait_for_end().code(), Some(0));
+}
+
+/// Commands of every kind, and the rights that they need.
+const NEEDS: &[(&str, &[&str])] = &[
+    ("get top\r\n", &["read"]),
+    ("gets top\r\n", &["read"]),
+    ("gat 0 top\r\n", &["read", "write"]),
+    ("gats 0 top\r\n", &["read", "write"]),
+    ("set top 0 0 1\r\n2\r\n", &["write"]),
+    ("add new 0 0 1\r\n2\r\n", &["write"]),
+    ("replace top 0 0 1\r\n2\r\n", &["write"]),
+    ("append top 0 0 1\r\n2\r\n", &["write"]),
+    ("prepend top 0 0 1\r\n2\r\n", &["write"]),
+    ("cas top 0 0 1 1\r\n2\r\n", &["write"]),
+    ("incr top 1\r\n", &["read", "write"]),
+    ("decr top 1\r\n", &["read", "write"]),
+    ("touch top 1\r\n", &["write"]),
+    ("delete top\r\n", &["write"]),
+    ("mg top v\r\n", &["read"]),
+    ("mg dG9w b v\r\n", &["read"]),
+    ("mg top T1 v\r\n", &["read", "write"]),
+    ("mg new N30 v\r\n", &["read", "write"]),
+    ("me top\r\n", &["read"]),
+    ("ms top 1\r\n2\r\n", &["write"]),
+    ("md top\r\n", &["write"]),
+    ("ma top\r\n", &["read", "write"]),
+    ("flush_all\r\n", &["admin"]),
+    ("flush_prefix t\r\n", &["admin"]),
+    ("verbosity 0\r\n", &["admin"]),
+    ("cache_memlimit 64\r\n", &["admin"]),
+    ("lru mode flat\r\n", &["admin"]),
+    ("slabs automove 0\r\n", &["admin"]),
+    ("lru_crawler crawl all\r\n", &["admin"]),
+    ("lru_crawler metadump all\r\n", &["admin"]),
+    ("lru_crawler mgdump all\r\n", &["admin"]),
+    ("refresh_certs\r\n", &["admin"]),
+    ("debugtime p\r\n", &["admin"]),
+    ("stats reset\r\n", &["admin"]),
+    ("stats conns\r\n", &["admin"]),
+    ("stats cachedump 1 0\r\n", &["admin"]),
+    ("stats sizes\r\n", &["admin"]),
+    ("stats detail on\r\n", &["admin"]),
+    ("stats hotkeys\r\n", &["admin"]),
+    ("shutdown\r\n", &["admin"]),
+    ("watch\r\n", &["admin"]),
+];
+
+#[test]
+fn rights_hold_for_what_comes_with_the_login() {
+    applies!();
+    let hashed = line(&["app"]);
+    let hash = hashed.split(' ').nth(1).unwrap();
+    let kinds = ["none", "read", "write", "read,write", "admin", "read,write prefix=app:"];
+    let mut users = "owner nopass all\n".to_owned();
+    for (at, rights) in kinds.iter().enumerate() {
+        users += &format!("open{at} nopass {rights}\nhashed{at} {hash} {rights}\n");
+    }
+    // Turns are long enough for all of it, so that none begins after the login.
+    let (server, _file) = with_users(&users, &["-A", "-R", "1000"]);
+    let mut owner = logged_in(&server, "owner x");
+    owner.expect("set top 0 0 1\r\n1\r\n", "STORED\r\n");
+    for (at, rights) in kinds.iter().enumerate() {
+        let (names, is_of_prefix) =
+            rights.split_once(' ').map_or((*rights, false), |(names, _)| (names, true));
+        let has = |needs: &[&str]| needs.iter().all(|need| names.split(',').any(|name| name == *need));
+        let refused = NEEDS.iter().filter(|(_, needs)| is_of_prefix || !has(needs));
+        let refused: Vec<&str> = refused.map(|(command, _)| *command).collect();
+        let long = format!("get{} top\r\n", " app:none".repeat(300));
+        let may_read_all = has(&["read"]) && !is_of_prefix;
+        let long = if may_read_all { "" } else { &long };
+        let wanted = refused.len() + usize::from(!may_read_all);
+        // The hash of the second is compared, in the third the password is known.
+        for login in [format!("open{at} x"), format!("hashed{at} secret"), format!("hashed{at} secret")] {
+            let sent = token(&login) + &refused.concat() + long;
+            println!("{login} {rights}");
+            server.client().expect(sent, format!("STORED\r\n{}", DENIED.repeat(wanted)));
+        }
+    }
+    owner.expect("get top new\r\n", "VALUE top 0 1\r\n1\r\nEND\r\n");
 }
 
 #[test]

@@ -107,6 +107,8 @@ impl Session {
 
     fn admit(&mut self, user: Admitted, turn: &mut Turn) {
         self.identify(user);
+        // What comes behind the login in this turn is the user's already.
+        self.limit(turn);
         turn.output.push(reply::STORED);
         self.expecting = Expecting::Command;
     }

@@ -39,7 +39,7 @@ impl Turn<'_> {
 }
 
 impl Session {
-    /// Lets the turn know if something is kept from the user.
+    /// Lets the turn know if something is kept from the user: at its beginning, and when the user becomes known in it.
     pub(super) fn limit(&self, turn: &mut Turn) {
         if let Some(user) = self.user.as_ref().filter(|user| user.is_limited()) {
             turn.observed |= LIMITED;

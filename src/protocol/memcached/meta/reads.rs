@@ -4,6 +4,7 @@ use super::{
     Flags, LINE_BYTES, base64, push_echo, push_figure, push_key, push_time_left, push_token, tell_looked_up,
     with_key,
 };
+use crate::auth::Rights;
 use crate::base::clock::{Deadline, Now};
 use crate::protocol::memcached::execute::{deadline, push_value};
 use crate::protocol::memcached::hotkeys::{self, SAMPLED};
@@ -19,7 +20,7 @@ pub fn get(key: &[u8], flags: &Flags, turn: &mut Turn) {
     if turn.observed != 0 {
         get_observed(key, flags, turn);
     } else {
-        look_up(key, flags, turn);
+        look_up::<true>(key, flags, turn);
     }
 }
 
@@ -28,7 +29,10 @@ pub fn get(key: &[u8], flags: &Flags, turn: &mut Turn) {
 fn get_observed(key: &[u8], flags: &Flags, turn: &mut Turn) {
     tell_looked_up(key, turn);
     let before = turn.output.pending();
-    let is_found = look_up(key, flags, turn);
+    let is_found = match turn.may(Rights::WRITE, key) {
+        true => look_up::<true>(key, flags, turn),
+        false => look_up::<false>(key, flags, turn),
+    };
     if turn.observed & SAMPLED != 0 {
         hotkeys::count_read(key, turn.output.pending() - before, turn);
     }
@@ -37,9 +41,10 @@ fn get_observed(key: &[u8], flags: &Flags, turn: &mut Turn) {
     }
 }
 
-/// Whether there is an item. Part of both callers, so that the first is not slower for the second.
+/// Whether there is an item. Part of both callers, so that the first is not slower for the second. Only a client that
+/// `RENEWS` can be the one that is asked for a new value.
 #[inline(always)]
-fn look_up(key: &[u8], flags: &Flags, turn: &mut Turn) -> bool {
+fn look_up<const RENEWS: bool>(key: &[u8], flags: &Flags, turn: &mut Turn) -> bool {
     let (store, now) = (&turn.daemon.store, turn.now);
     let look_up = LookUp {
         counts_as_touch: flags.exptime.is_some(),
@@ -54,8 +59,9 @@ fn look_up(key: &[u8], flags: &Flags, turn: &mut Turn) -> bool {
         turn.counters.cmd_touch.add(1);
     }
     let output = &mut *turn.output;
-    let found =
-        store.access(&store.key(key), &look_up, now.seconds, |item| hit(key, flags, now, item, output));
+    let found = store.access(&store.key(key), &look_up, now.seconds, |item| {
+        hit::<RENEWS>(key, flags, now, item, output);
+    });
     if found.is_none() && !flags.is_quiet {
         turn.output.push(b"EN");
         push_echo(turn.output, key, flags);
@@ -65,7 +71,7 @@ fn look_up(key: &[u8], flags: &Flags, turn: &mut Turn) -> bool {
 }
 
 /// `HD` or `VA <bytes>`, what the flags ask for, and the value.
-fn hit(key: &[u8], flags: &Flags, now: Now, item: &mut Access, output: &mut Output) {
+fn hit<const RENEWS: bool>(key: &[u8], flags: &Flags, now: Now, item: &mut Access, output: &mut Output) {
     let view = item.view();
     let shows_value = flags.wants_value && flags.compare != Some(view.cas);
     if shows_value {
@@ -83,7 +89,7 @@ fn hit(key: &[u8], flags: &Flags, now: Now, item: &mut Access, output: &mut Outp
         return;
     }
     let tokens = push_flags(key, flags, now, item, output);
-    push_lease(tokens, item, output);
+    push_lease::<RENEWS>(tokens, item, output);
     output.push(reply::LINE_END);
     if shows_value {
         push_value(output, &item.view());
@@ -125,14 +131,14 @@ fn push_flags(key: &[u8], flags: &Flags, now: Now, item: &mut Access, output: &m
 }
 
 /// ` Z`: another client was asked for a new value. ` X`: this one is outdated. ` W`: you are asked.
-fn push_lease(mut wins: bool, item: &mut Access, output: &mut Output) {
+fn push_lease<const RENEWS: bool>(mut wins: bool, item: &mut Access, output: &mut Output) {
     let is_given = item.is_token_given();
     if is_given {
         output.push(b" Z");
     }
     if item.is_stale() {
         output.push(b" X");
-        wins |= !is_given;
+        wins |= RENEWS && !is_given;
     }
     if wins {
         output.push(b" W");
