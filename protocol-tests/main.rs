@@ -16,6 +16,7 @@
 //! Knows nothing of larder's code: only its binary, its options and its sockets.
 
 mod client;
+mod client_commands;
 mod differences;
 mod server;
 
@@ -48,6 +49,7 @@ mod splitting;
 mod stats;
 mod storage;
 mod tags;
+mod top;
 mod tuning;
 mod users;
 mod value_limits;

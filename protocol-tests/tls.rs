@@ -19,7 +19,8 @@ use crate::differences::applies;
 use crate::server::{Kind, Launch, Server, wait_until};
 
 use client::TlsClient;
-use pki::{Authority, Issued};
+pub use pki::Authority;
+use pki::Issued;
 
 /// A daemon with an address without TLS, and those with it.
 pub struct TlsServer {

@@ -12,5 +12,8 @@ pub mod protocol;
 
 pub mod server;
 
+// Beside the layers, and used by none of them.
+pub mod client;
+
 #[cfg(test)]
 mod tidy;

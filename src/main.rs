@@ -1,9 +1,10 @@
-//! The `larder` program: from the command line to a running daemon, and to an exit code.
+//! The `larder` program: from the command line to a running daemon or a client's command, and to an exit code.
 
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
 use larder::auth;
+use larder::client;
 use larder::config::{Action, Reader};
 use larder::server;
 use larder::server::logging;
@@ -21,6 +22,12 @@ fn main() -> ExitCode {
     let args: Vec<_> = args.collect();
     if args.first().is_some_and(|word| word == "passwd") {
         return passwd(&program, &args[1..]);
+    }
+    if args.first().is_some_and(|word| client::is_command(word)) {
+        return match client::run(&args, &mut std::io::BufWriter::new(std::io::stdout())) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err((problem, code)) => fail(&program, &problem, code),
+        };
     }
     let mut reader = Reader::new(&program, args);
     match reader.read() {

@@ -13,8 +13,10 @@ use std::path::Path;
 /// Folders with Rust files, from the root of the tree.
 const FOLDERS: [&str; 3] = ["src", "benches", "protocol-tests"];
 /// Layers by rank. A layer may use itself and those of lower rank; those of equal rank are strangers.
-const LAYERS: [(&str, u8); 6] =
-    [("base", 0), ("auth", 1), ("config", 1), ("store", 1), ("protocol", 2), ("server", 3)];
+const LAYERS: [(&str, u8); 7] =
+    [("base", 0), ("auth", 1), ("client", 1), ("config", 1), ("store", 1), ("protocol", 2), ("server", 3)];
+/// The layer that no other may use, but for files of tests: what is in it is no part of the daemon.
+const CLIENT: &str = "client";
 /// Macros of `base`, which the compiler puts at the root of the crate.
 const BASE_MACROS: [&str; 2] = ["counters", "figures"];
 /// Files of `src` that stand above the layers.
@@ -272,7 +274,7 @@ fn rank(layer: &str) -> Option<u8> {
 
 fn may_use(layer: &str, name: &str) -> bool {
     let used = if BASE_MACROS.contains(&name) { "base" } else { name };
-    layer == used || rank(used).is_some_and(|used| Some(used) < rank(layer))
+    layer == used || used != CLIENT && rank(used).is_some_and(|used| Some(used) < rank(layer))
 }
 
 /// Paths that lead up, sideways or to no layer, in a file of `layer`.
@@ -281,7 +283,8 @@ fn imports_of_layer(file: &File, layer: &str) -> Vec<String> {
     let mut violations = Vec::new();
     for at in find(code, "crate::") {
         for (at, name) in names_behind(code, at + "crate::".len()) {
-            if !may_use(layer, name) {
+            let is_allowed = may_use(layer, name) || name == CLIENT && file.is_test_file;
+            if !is_allowed {
                 violations.push(file.report(at, &format!("{layer} must not use `{name}`")));
             }
         }
@@ -393,7 +396,8 @@ fn uses_of_mio(files: &[File]) -> Vec<String> {
 /// A request is not to cost a look at the clock: it gets the time of its worker's wake-up.
 fn looks_at_the_clock(files: &[File]) -> Vec<String> {
     let phrases = ["Instant::now", "SystemTime::now", ".elapsed()"];
-    let found = files.iter().filter(|file| file.path.starts_with("src/")).flat_map(|file| {
+    let of_daemon = files.iter().filter(|file| file.path.starts_with("src/") && file.layer() != Some(CLIENT));
+    let found = of_daemon.flat_map(|file| {
         let places = phrases.iter().flat_map(|phrase| find(&file.code, phrase));
         let places = places.filter(|&at| !file.is_test(at));
         places.map(|at| (file.path.clone(), file.report(at, "looks at the clock: take the time of the turn")))
@@ -402,7 +406,7 @@ fn looks_at_the_clock(files: &[File]) -> Vec<String> {
 }
 
 fn unwraps(files: &[File]) -> Vec<String> {
-    let is_exposed = |file: &&File| matches!(file.layer(), Some("protocol" | "server"));
+    let is_exposed = |file: &&File| matches!(file.layer(), Some("client" | "protocol" | "server"));
     let phrases = [".unwrap()", ".expect("];
     let in_file =
         |file: &File| phrases.map(|phrase| file.reports_outside_tests(phrase, "may panic: handle it"));
@@ -487,6 +491,8 @@ fn an_import_may_not_lead_up_or_sideways() {
     check(imports, "src/store/mod.rs", "use super::config;\nmod item;", &[1]);
     check(imports, "src/base/hash.rs", "//! [`crate::store`]\nconst TEXT: &str = \"crate::store\";", &[]);
     check(imports, "src/metrics/mod.rs", "use std::fmt;", &[1]);
+    check(imports, "src/server/mod.rs", "use crate::client;", &[1]);
+    check(imports, "src/client/mod.rs", "use crate::base::clock;\nuse crate::store::Store;", &[2]);
     check(imports, "src/main.rs", "use larder::config;\nmod extra;\nuse crate::extra;", &[3, 2]);
 }
 
@@ -538,6 +544,7 @@ fn words_are_looked_for_where_they_matter() {
         "f().unwrap();\nf()\n    .expect(\"so\");\nf().unwrap_or(1);",
         &[1, 3],
     );
+    check(unwraps, "src/client/ping.rs", "f().unwrap();", &[1]);
     check(unwraps, "src/store/slab.rs", "f().unwrap();", &[]);
     check(unwraps, "src/server/bind.rs", "#[cfg(test)]\nmod tests {\n    fn f() { g().unwrap() }\n}", &[]);
 }

@@ -14,7 +14,22 @@ const LINE_WIDTH: usize = 100;
 const USAGE: &str = "\
 Usage: larder [OPTIONS]
        larder passwd NAME [RIGHTS [prefix=TEXT...]]
+       larder COMMAND [SERVER] [OPTIONS]
 ";
+
+/// What larder does in place of being a daemon. A test compares them with the client's own sentences.
+pub(super) const COMMANDS: &[(&str, &str)] = &[
+    ("passwd", "Print a line for --users-file, with a password that is read"),
+    ("top", "Watch servers in a terminal: requests, hit ratio, memory, slab classes, latency, hot keys"),
+    ("stats", "Show the statistics of a server"),
+    ("ping", "See whether a server answers, and how soon"),
+    ("get", "Print the value of an item"),
+    ("set", "Store an item"),
+    ("delete", "Delete an item"),
+    ("dump", "Print the keys of a server, or its items as commands that store them again"),
+    ("flush", "Delete all items of a server, or those with a prefix"),
+    ("bench", "Put a load on a server, check each reply and tell how long it took"),
+];
 
 const GROUPS: [(Group, &str); 6] = [
     (Group::Network, "Network"),
@@ -47,6 +62,15 @@ pub(super) fn help(as_memcached: bool) -> String {
         text.push_str(&format!("\n{title}:\n"));
         for spec in table().filter(|spec| spec.group == group && spec.support == Support::Real) {
             option(&mut text, spec);
+        }
+    }
+    if !as_memcached {
+        let title = "\nIn place of options, a command; the others are for any server that speaks memcached's protocol,\n\
+            and tell more with --help:\n";
+        text.push_str(title);
+        for (name, sentence) in COMMANDS {
+            text.push_str(&format!("  larder {name:width$}", width = SENTENCE_COLUMN - "  larder ".len()));
+            wrapped(&mut text, sentence, SENTENCE_COLUMN, SENTENCE_COLUMN);
         }
     }
     text.push_str("\nAccepted without effect, since larder works without them:\n");

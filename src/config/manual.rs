@@ -1,4 +1,5 @@
-//! Keeps the manual page and the completions of shells equal to the table of options. Tests only.
+//! Keeps the manual page and the completions of shells equal to the table of options, and to the client's commands.
+//! Tests only.
 //!
 //! `LARDER_WRITE_EXAMPLE=1 cargo test --lib config::manual` writes the files anew.
 
@@ -11,7 +12,10 @@ use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 use clap_mangen::roff::{Inline, Roff, bold, roman};
 
+use crate::client;
+
 use super::command_line::command;
+use super::help;
 use super::options::{Effect, Group, OptionSpec, Support, table};
 
 const CONTRIB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/contrib");
@@ -30,6 +34,9 @@ const DESCRIPTION: &str = "larder is a cache server that speaks memcached's prot
     are worth least.";
 
 const LIVE: &str = "May change while larder runs: SIGHUP brings what the config file says now.";
+
+const CLIENT: &str = "With one of these words in front larder is a client, of any server that speaks memcached's \
+    protocol. SERVER is HOST:PORT, or the path of a Unix socket. larder COMMAND --help tells more.";
 
 /// Sections behind the options.
 const SECTIONS: [(&str, &[(&str, &str)]); 5] = [
@@ -50,6 +57,7 @@ const SECTIONS: [(&str, &[(&str, &str)]); 5] = [
     (
         "ENVIRONMENT",
         &[
+            ("LARDER_PASSWORD", "The password of --user, for the client."),
             ("LARDER_LOG", "What is logged, in place of -v: error, warn, info, debug or trace."),
             ("MEMCACHED_PORT_FILENAME", "A file to which the ports in use are written."),
             (
@@ -64,11 +72,13 @@ const SECTIONS: [(&str, &[(&str, &str)]); 5] = [
         "EXIT STATUS",
         &[
             ("0", "It was told to end."),
+            ("1", "As a client: the server refused, or answered what it must not."),
             (
                 "64",
                 "An option is wrong, or a line of a file that it names; the message says what would be right.",
             ),
             ("67", "There is no such user (-u)."),
+            ("69", "As a client: the server cannot be reached, or does not answer."),
             ("71", "The system refuses something: a port in use, a file that cannot be read or written."),
         ],
     ),
@@ -115,6 +125,9 @@ fn manual() -> String {
     roff.control("SH", ["SYNOPSIS"]);
     roff.text([bold("larder"), roman(" [OPTIONS]")]);
     roff.control("br", []).text([bold("larder passwd"), roman(" NAME [RIGHTS [prefix=TEXT...]]")]);
+    for command in client::command().get_subcommands() {
+        roff.control("br", []).text([bold(format!("larder {}", command.get_name())), roman(usage(command))]);
+    }
     roff.control("SH", ["DESCRIPTION"]).text([roman(DESCRIPTION)]);
     for (group, title) in GROUPS {
         roff.control("SH", [title]);
@@ -129,6 +142,11 @@ fn manual() -> String {
     roff.control("SH", ["REFUSED"]);
     let refused = table().filter(|spec| spec.support == Support::Refused).map(OptionSpec::label);
     roff.text([roman(refused.collect::<Vec<_>>().join(", "))]);
+    roff.control("SH", ["CLIENT"]).text([roman(CLIENT)]);
+    let client = client::command();
+    let shared = client.get_subcommands().next().into_iter().flat_map(Command::get_opts);
+    shared.filter(|arg| arg.get_help_heading().is_some()).for_each(|arg| client_option(&mut roff, arg));
+    client.get_subcommands().for_each(|command| client_command(&mut roff, command));
     for (title, rows) in SECTIONS {
         roff.control("SH", [title]);
         for (term, text) in rows {
@@ -172,6 +190,52 @@ fn entry(roff: &mut Roff, spec: &OptionSpec) {
     paragraph(roff, term, &text);
 }
 
+/// A word that is no option, as the usage has it.
+fn shown_name(arg: &Arg) -> String {
+    let name = arg.get_value_names().and_then(<[_]>::first).map(ToString::to_string);
+    name.unwrap_or_else(|| arg.get_id().as_str().to_uppercase())
+}
+
+/// The words that a client's command takes, behind its name.
+fn usage(command: &Command) -> String {
+    let words = command.get_positionals().map(|arg| {
+        let name = shown_name(arg);
+        let dots = if arg.get_num_args().is_some_and(|count| count.max_values() > 1) { "..." } else { "" };
+        if arg.is_required_set() { format!(" {name}{dots}") } else { format!(" [{name}]{dots}") }
+    });
+    " [OPTIONS]".to_owned() + &words.collect::<String>()
+}
+
+/// Its section: what it does, and its options; those that all have are told once, before.
+fn client_command(roff: &mut Roff, command: &Command) {
+    let title = format!("larder {}", command.get_name()).to_uppercase();
+    roff.control("SH", [title.as_str()]);
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
+    roff.text([roman(about + ".")]);
+    let own = command.get_opts().filter(|arg| arg.get_help_heading().is_none());
+    for arg in command.get_positionals().chain(own) {
+        client_option(roff, arg);
+    }
+}
+
+fn client_option(roff: &mut Roff, arg: &Arg) {
+    let name = match (arg.get_short(), arg.get_long()) {
+        (Some(short), Some(long)) => format!("-{short}, --{long}"),
+        (None, Some(long)) => format!("--{long}"),
+        _ => shown_name(arg),
+    };
+    let mut term = vec![bold(name)];
+    let value = arg.get_value_names().and_then(<[_]>::first).filter(|_| arg.get_long().is_some());
+    if let Some(value) = value.filter(|_| arg.get_action().takes_values()) {
+        term.push(roman(format!("={value}")));
+    }
+    let mut text = arg.get_help().map(ToString::to_string).unwrap_or_default() + ".";
+    if let Some(default) = arg.get_default_values().first().filter(|_| arg.get_action().takes_values()) {
+        text.push_str(&format!(" The default is {}.", default.to_string_lossy()));
+    }
+    paragraph(roff, term, &text);
+}
+
 fn paragraph(roff: &mut Roff, term: Vec<Inline>, text: &str) {
     roff.control("TP", []).text(term).text([roman(text)]);
 }
@@ -183,6 +247,8 @@ fn completions(shell: Shell) -> String {
         Effect::ExtendedList => arg.value_parser(PossibleValuesParser::new(&names)),
         _ => arg,
     });
+    let passwd = help::COMMANDS[..1].iter().map(|(name, about)| Command::new(*name).about(*about));
+    command = command.subcommands(passwd).subcommands(client::command().get_subcommands());
     let mut script = Vec::new();
     generate(shell, &mut command, "larder", &mut script);
     // Lines that end in blanks are no use to anybody.
@@ -225,4 +291,21 @@ fn all_that_can_be_given_is_in_the_manual_and_completed() {
             }
         }
     }
+    let client = client::command();
+    let options = |command: &Command| {
+        let names = command.get_opts().filter_map(Arg::get_long).map(|long| format!("--{long}"));
+        names.chain([format!("larder {}", command.get_name())]).collect::<Vec<_>>()
+    };
+    for name in client.get_subcommands().flat_map(options) {
+        assert!(page.contains(&name), "{name} in the manual");
+    }
+    for command in client.get_subcommands() {
+        let name = command.get_name();
+        assert!(scripts.iter().all(|script| script.contains(name)), "{name} in completions");
+    }
+    let about = |command: &Command| command.get_about().map(ToString::to_string).unwrap_or_default();
+    let told: Vec<_> = client.get_subcommands().map(|command| (command.get_name(), about(command))).collect();
+    let listed: Vec<_> =
+        help::COMMANDS[1..].iter().map(|(name, about)| (*name, (*about).to_owned())).collect();
+    assert_eq!(listed, told);
 }

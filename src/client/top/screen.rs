@@ -1,0 +1,98 @@
+//! The terminal of `larder top`: taken over, drawn to, listened to, and given back whatever happens.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use ratatui::DefaultTerminal;
+use ratatui::crossterm::cursor::Show;
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::execute;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use crate::client::failure::Failure;
+
+use super::app::{App, Wish};
+use super::sample::Source;
+use super::view;
+use super::watch::Watch;
+
+/// How long what has come may wait to be shown, and a signal to be heeded.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Shows the servers until somebody quits, or a signal ends it.
+///
+/// # Errors
+/// When the terminal cannot be used. Servers that are not there are shown as such.
+pub(super) fn run(mut app: App, sources: Vec<Source>) -> Result<(), Failure> {
+    let is_over = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&is_over)).map_err(of_terminal)?;
+    }
+    let watch = Watch::start(sources, app.interval)?;
+    // A panic gives the terminal back as well: this sees to it, but for the cursor.
+    let mut terminal = ratatui::try_init().map_err(of_terminal)?;
+    let restore = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let _ = execute!(io::stdout(), Show);
+        restore(panic);
+    }));
+    let ended = show(&mut terminal, &mut app, &watch, &is_over);
+    let restored = ratatui::try_restore();
+    ended.and(restored).map_err(of_terminal)
+}
+
+fn of_terminal(error: io::Error) -> Failure {
+    Failure::Failed(format!("the terminal cannot be used: {error}"))
+}
+
+fn show(
+    terminal: &mut DefaultTerminal,
+    app: &mut App,
+    watch: &Watch,
+    is_over: &AtomicBool,
+) -> io::Result<()> {
+    let mut is_new = true;
+    while !is_over.load(Relaxed) {
+        for (server, look) in watch.looks() {
+            app.take(server, look);
+            is_new = true;
+        }
+        if std::mem::take(&mut is_new) {
+            terminal.draw(|frame| view::draw(frame, app))?;
+        }
+        if !event::poll(TICK)? {
+            continue;
+        }
+        match event::read()? {
+            Event::Key(key) if key.kind != KeyEventKind::Release => match wish(key) {
+                Some(wish) if app.fulfil(wish) => return Ok(()),
+                Some(_) => watch.set_pace(app.interval, app.is_paused),
+                // Ctrl-L, or whatever else somebody presses who sees something wrong.
+                None => terminal.clear()?,
+            },
+            _ => {}
+        }
+        is_new = true;
+    }
+    Ok(())
+}
+
+fn wish(key: KeyEvent) -> Option<Wish> {
+    if key.modifiers.contains(KeyModifiers::CONTROL) {
+        return (key.code == KeyCode::Char('c')).then_some(Wish::Quit);
+    }
+    Some(match key.code {
+        KeyCode::Char('q') | KeyCode::Esc => Wish::Quit,
+        KeyCode::Char('p' | ' ') => Wish::Pause,
+        KeyCode::Char('s') => Wish::Sort,
+        KeyCode::Char('k') => Wish::HotKeys,
+        KeyCode::Char('+') => Wish::Faster,
+        KeyCode::Char('-') => Wish::Slower,
+        KeyCode::Tab | KeyCode::Right => Wish::NextServer,
+        KeyCode::BackTab | KeyCode::Left => Wish::PreviousServer,
+        KeyCode::Char('?' | 'h') => Wish::Help,
+        _ => return None,
+    })
+}
