@@ -43,11 +43,11 @@ impl Held {
 
     /// Tells the log, now and then, that the connection of `peer` is closed for the large values that it kept.
     pub fn tell_of_pinned(&self, peer: &Address, bytes: usize, now: Seconds) {
-        self.closed.tell(now, |untold| {
+        self.closed.tell(now, "closed", |untold| {
             log::warn!(
                 event = "slow_client", peer:% = peer;
                 "{peer} is closed: it does not take its replies and keeps {bytes} bytes of values that the cache \
-                 has no more, all such clients more than a quarter of -m; closed before without a line: {untold}"
+                 has no more, all such clients more than a quarter of -m{untold}"
             );
         });
     }
