@@ -243,11 +243,17 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("users::rights_hold_for_what_comes_with_the_login", NO_USERS),
     ("users::a_user_with_a_prefix_keeps_to_it", NO_USERS),
     ("users::the_value_of_a_refused_command_is_skipped", NO_USERS),
-    ("users::failures_are_answered_later_and_later_and_nobody_else_waits", NO_USERS),
     ("users::a_file_that_is_wrong_is_told_with_its_line", NO_USERS),
     ("users::passwd_says_what_is_wrong", NO_USERS),
     ("users::passwd_takes_no_option_for_a_name", NO_USERS),
     ("users::a_daemon_that_is_open_to_all_says_so", NO_USERS),
+    ("logins::a_network_that_guesses_waits_before_it_is_judged_and_nobody_else_does", NO_DELAYS),
+    ("logins::whoever_repeats_a_wrong_password_has_guessed_nothing", NO_DELAYS),
+    ("logins::few_logins_of_a_network_wait_and_those_who_give_up_leave_their_places", NO_DELAYS),
+    ("logins::those_who_send_logins_and_leave_hold_up_nobody_elsewhere", NO_USERS),
+    ("logins::whoever_does_not_log_in_in_time_is_closed", NO_DELAYS),
+    ("logins::little_is_kept_of_those_who_have_not_logged_in", NO_DELAYS),
+    ("logins::rights_that_are_withdrawn_end_with_the_next_command", NO_USERS),
     ("udp::replies_have_a_limit", "memcached has none"),
     ("udp::public_addresses_need_an_option", "memcached does without"),
     ("udp::quit_ends_a_datagram_in_silence", "memcached sends a header and nothing behind it"),
@@ -393,6 +399,7 @@ const MARK_IS_LOST: &str =
 const UNFINISHED: &str = "memcached takes the next datagram, whoever sent it, for the rest of the command";
 const OWN_CRAWLS: &str = "memcached crawls and counts by itself as well";
 const DEBUG_BUILD: &str = "memcached has these commands in its debug build";
+const NO_DELAYS: &str = "memcached lets whoever fails try again at once, for as long as he likes";
 const NO_USERS: &str = "memcached has neither rights nor hashes, and does not warn of addresses";
 const NO_LIMIT: &str = "memcached has no such limit";
 const NO_TIMES: &str = "memcached times no commands";

@@ -34,6 +34,7 @@ mod hotkeys;
 mod large_values;
 mod latency;
 mod lines;
+mod logins;
 mod meta_get;
 mod meta_keys;
 mod meta_leases;

@@ -29,7 +29,7 @@ fn passwd(words: &[&str], password: &str) -> Output {
 }
 
 /// A line of the file for a user whose password is `secret`.
-fn line(words: &[&str]) -> String {
+pub fn line(words: &[&str]) -> String {
     let output = passwd(words, "secret\n");
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -41,7 +41,7 @@ fn file(text: &str) -> NamedTempFile {
     file
 }
 
-fn with_users(text: &str, options: &[&str]) -> (Server, NamedTempFile) {
+pub fn with_users(text: &str, options: &[&str]) -> (Server, NamedTempFile) {
     let file = file(text);
     let own = ["--users-file", file.path().to_str().unwrap()];
     let server = Launch::new()
@@ -52,12 +52,12 @@ fn with_users(text: &str, options: &[&str]) -> (Server, NamedTempFile) {
     (server, file)
 }
 
-fn token(text: &str) -> String {
+pub fn token(text: &str) -> String {
     format!("set x 0 0 {}\r\n{text}\r\n", text.len())
 }
 
 #[track_caller]
-fn logged_in(server: &Server, text: &str) -> Client {
+pub fn logged_in(server: &Server, text: &str) -> Client {
     let mut client = server.client();
     client.expect_so_far(token(text), "STORED\r\n");
     client.expect("", "");
@@ -339,32 +339,6 @@ fn the_value_of_a_refused_command_is_skipped() {
     client.expect("set k 0 0 7 noreply\r\nget k\r\n\r\nget k\r\n", "END\r\n");
     client.expect_so_far("set k 0 0 4\r\n", DENIED);
     client.expect("get \r\nget k\r\n", "END\r\n");
-}
-
-#[test]
-fn failures_are_answered_later_and_later_and_nobody_else_waits() {
-    applies!();
-    let (server, _file) = with_users("cert certificate all\nadmin nopass admin\n", &["-t", "1"]);
-    let mut admin = logged_in(&server, "admin x");
-    admin.expect("debugtime p\r\n", "OK\r\n");
-    let mut client = server.client();
-    for _ in 0..3 {
-        client.expect_so_far(token("cert x"), FAILURE);
-    }
-    client.send(token("cert x") + &token("cert y"));
-    wait_until("the fourth failure is counted", || admin.stat("auth_errors") == 4);
-    // The clock stands still, and so does this client; another that logs in does not.
-    logged_in(&server, "admin x").expect("stats reset\r\n", "RESET\r\n");
-    admin.expect("debugtime 2\r\n", "OK\r\n");
-    client.expect_so_far("", FAILURE);
-    wait_until("the next attempt fails", || admin.stat("auth_errors") == 1);
-    admin.expect("debugtime 2\r\n", "OK\r\n");
-    client.expect_so_far("", FAILURE);
-    wait_until("the first failure is told of", || server.stderr().contains("cannot log in"));
-    let said = server.stderr();
-    let told: Vec<_> = said.lines().filter(|line| line.contains("cannot log in")).collect();
-    assert_eq!(told.len(), 1, "{said}");
-    assert!(told[0].contains("tcp:127.0.0.1:") && told[0].contains("'cert'"), "{said}");
 }
 
 #[test]

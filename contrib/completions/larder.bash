@@ -336,11 +336,11 @@ _larder() {
                     return 0
                     ;;
                 --extended)
-                    COMPREPLY=($(compgen -W "maxconns_fast modern slab_reassign slab_automove no_slab_automove slab_automove_ratio slab_automove_window lru_crawler lru_crawler_sleep lru_crawler_tocrawl lru_maintainer hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temporary_ttl idle_timeout watcher_logbuf_size read_buf_mem_limit track_sizes drop_privileges sock_cookie_id ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert ssl_session_cache ssl_min_version lru_policy udp_public conns_per_address hotkeys metrics_hot_keys" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "maxconns_fast modern slab_reassign slab_automove no_slab_automove slab_automove_ratio slab_automove_window lru_crawler lru_crawler_sleep lru_crawler_tocrawl lru_maintainer hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temporary_ttl idle_timeout watcher_logbuf_size read_buf_mem_limit track_sizes drop_privileges sock_cookie_id ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert ssl_session_cache ssl_min_version lru_policy udp_public conns_per_address login_timeout hotkeys metrics_hot_keys" -- "${cur}"))
                     return 0
                     ;;
                 -o)
-                    COMPREPLY=($(compgen -W "maxconns_fast modern slab_reassign slab_automove no_slab_automove slab_automove_ratio slab_automove_window lru_crawler lru_crawler_sleep lru_crawler_tocrawl lru_maintainer hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temporary_ttl idle_timeout watcher_logbuf_size read_buf_mem_limit track_sizes drop_privileges sock_cookie_id ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert ssl_session_cache ssl_min_version lru_policy udp_public conns_per_address hotkeys metrics_hot_keys" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "maxconns_fast modern slab_reassign slab_automove no_slab_automove slab_automove_ratio slab_automove_window lru_crawler lru_crawler_sleep lru_crawler_tocrawl lru_maintainer hot_lru_pct warm_lru_pct hot_max_factor warm_max_factor temporary_ttl idle_timeout watcher_logbuf_size read_buf_mem_limit track_sizes drop_privileges sock_cookie_id ssl_chain_cert ssl_key ssl_verify_mode ssl_keyformat ssl_ciphers ssl_ca_cert ssl_session_cache ssl_min_version lru_policy udp_public conns_per_address login_timeout hotkeys metrics_hot_keys" -- "${cur}"))
                     return 0
                     ;;
                 --napi-ids)

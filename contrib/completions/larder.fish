@@ -78,6 +78,7 @@ ssl_min_version\t''
 lru_policy\t''
 udp_public\t''
 conns_per_address\t''
+login_timeout\t''
 hotkeys\t''
 metrics_hot_keys\t''"
 complete -c larder -n "__fish_larder_needs_command" -s N -l napi-ids -d 'network queues to spread clients by' -r

@@ -7,6 +7,9 @@ use blake2::Blake2sMac256;
 use blake2::digest::{KeyInit, Mac};
 use parking_lot::Mutex;
 
+/// What a hash costs: KiB of memory, passes and lanes.
+pub(super) type Costs = (u32, u32, u32);
+
 /// Costs of new hashes: 7 MiB and five passes, one of the sets that OWASP recommends; some 20 ms.
 const MEMORY_KIB: u32 = 7 << 10;
 const PASSES: u32 = 5;
@@ -18,6 +21,7 @@ const LANES_MAX: u32 = 4;
 /// A password as a file of users has it.
 pub(super) struct Hash {
     text: String,
+    costs: Costs,
     /// A keyed digest of the password once it has been right: clients that come back in a crowd need not wait
     /// for a costly hash each. The key never leaves the process.
     known: Mutex<Option<[u8; 32]>>,
@@ -47,7 +51,8 @@ impl Hash {
         }
         let mut key = [0; 32];
         OsRng.fill_bytes(&mut key);
-        Ok(Hash { text: text.to_owned(), known: Mutex::new(None), key })
+        let costs = (params.m_cost(), params.t_cost(), params.p_cost());
+        Ok(Hash { text: text.to_owned(), costs, known: Mutex::new(None), key })
     }
 
     /// A hash of `password` in text form.
@@ -62,17 +67,27 @@ impl Hash {
             .map_err(|error| error.to_string())
     }
 
-    /// The hash of a password that nobody knows.
+    /// What comparing a password with it costs.
+    pub fn costs(&self) -> Costs {
+        self.costs
+    }
+
+    /// Whether it is the same text, salt and all.
+    pub fn is_same(&self, other: &Hash) -> bool {
+        self.text == other.text
+    }
+
+    /// The hash of a password that nobody knows, with these costs.
     ///
     /// # Errors
     /// As [`Hash::of`].
-    pub fn unknown() -> Result<Hash, String> {
+    pub fn unknown((memory_kib, passes, lanes): Costs) -> Result<Hash, String> {
         let mut password = [0; 32];
         OsRng.fill_bytes(&mut password);
         // A hash takes its time, and this is asked for by a thread that serves clients: it is made up.
         let salt = SaltString::generate(&mut OsRng);
         let output = SaltString::encode_b64(&password).map_err(|error| error.to_string())?;
-        let text = format!("$argon2id$v=19$m={MEMORY_KIB},t={PASSES},p=1${salt}${output}");
+        let text = format!("$argon2id$v=19$m={memory_kib},t={passes},p={lanes}${salt}${output}");
         Hash::parse(&text).map_err(str::to_owned)
     }
 
@@ -90,8 +105,12 @@ impl Hash {
         }
     }
 
-    /// Whether `password` is right. Takes its time.
+    /// Whether `password` is right. Takes its time, unless it is known.
     pub fn verify(&self, password: &[u8]) -> bool {
+        // Of a crowd that came at once the first has paid for all.
+        if self.is_known(password) {
+            return true;
+        }
         let is_right = PasswordHash::new(&self.text)
             .is_ok_and(|hash| Argon2::default().verify_password(password, &hash).is_ok());
         if is_right {
@@ -119,7 +138,8 @@ mod tests {
 
     #[test]
     fn nobody_knows_the_password_of_nobody() {
-        let hash = Hash::unknown().unwrap();
+        let hash = Hash::unknown((MEMORY_KIB, PASSES, 1)).unwrap();
+        assert_eq!(hash.costs(), Hash::parse(&Hash::of(b"").unwrap()).unwrap().costs());
         assert!(!hash.verify(b"") && !hash.is_known(b""));
         assert!(PasswordHash::new(&hash.text).unwrap().hash.is_some());
     }

@@ -3,6 +3,7 @@
 //! Layer 1. Knows no protocol word, socket or thread. What it compares it compares in constant time, and what
 //! it tells of a file names lines, never what they hold.
 
+mod check;
 mod delays;
 mod error;
 mod file;
@@ -13,7 +14,10 @@ mod guard;
 mod hashing;
 mod password_file;
 mod users;
+mod waiting;
 
+pub use check::{Check, Held, Outcome};
 pub use error::AuthError;
-pub use guard::{Admitted, Check, Guard, Judged, Kind, Verdict};
+pub use guard::{Admitted, Guard, Judged, Kind};
 pub use users::{Rights, User, line};
+pub use waiting::Waiting;

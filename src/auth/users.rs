@@ -8,14 +8,14 @@
 //! guest    nopass                read        prefix=public:
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use percent_encoding::percent_decode_str;
 
 use super::file;
-use super::hashing::Hash;
+use super::hashing::{Costs, Hash};
 
 /// Bytes of a line, at most.
 const LINE_BYTES_MAX: usize = 4096;
@@ -66,11 +66,22 @@ impl Rights {
 
 /// How a user proves to be the one.
 pub(super) enum Proof {
-    Password(Hash),
+    Password(Arc<Hash>),
     /// By the name in a client's certificate, never by a password.
     Certificate,
     /// Not at all: any password will do.
     Nothing,
+}
+
+impl Proof {
+    /// Whether the file says the same of both.
+    fn is_same(&self, other: &Proof) -> bool {
+        match (self, other) {
+            (Proof::Password(one), Proof::Password(other)) => one.is_same(other),
+            (Proof::Certificate, Proof::Certificate) | (Proof::Nothing, Proof::Nothing) => true,
+            _ => false,
+        }
+    }
 }
 
 /// One user.
@@ -90,7 +101,7 @@ impl fmt::Debug for User {
 
 impl User {
     /// One that stands for all that there are not.
-    pub(super) fn nobody(hash: Hash) -> User {
+    pub(super) fn nobody(hash: Arc<Hash>) -> User {
         let (name, prefixes) = (String::new(), Vec::new());
         User { name, proof: Proof::Password(hash), rights: Rights::NONE, prefixes }
     }
@@ -155,6 +166,35 @@ impl Users {
         self.0.len()
     }
 
+    /// Lets those whose hash is the same as in an older file keep what is known of their passwords.
+    pub fn keep_known(&mut self, older: &Users) {
+        for (name, user) in &mut self.0 {
+            let before = older.0.get(name).map(|user| &user.proof);
+            if let (Some(user), Some(Proof::Password(before))) = (Arc::get_mut(user), before)
+                && let Proof::Password(hash) = &mut user.proof
+                && hash.is_same(before)
+            {
+                *hash = before.clone();
+            }
+        }
+    }
+
+    /// What an earlier user has become: `None` if it is not there any more, or proves to be the one in another way.
+    pub fn renewed(&self, user: &User) -> Option<&Arc<User>> {
+        self.0.get(&user.name).filter(|now| now.proof.is_same(&user.proof))
+    }
+
+    /// The costs that most hashes have; `None` if there are no hashes.
+    pub fn usual_costs(&self) -> Option<Costs> {
+        let mut counts = BTreeMap::<Costs, usize>::new();
+        for user in self.0.values() {
+            if let Proof::Password(hash) = &user.proof {
+                *counts.entry(hash.costs()).or_default() += 1;
+            }
+        }
+        counts.into_iter().max_by_key(|(_, count)| *count).map(|(costs, _)| costs)
+    }
+
     /// The user with this name.
     pub fn get(&self, name: &[u8]) -> Option<&Arc<User>> {
         self.0.get(std::str::from_utf8(name).ok()?)
@@ -172,7 +212,7 @@ fn user(line: &str) -> Result<User, &'static str> {
     let proof = match proof {
         "certificate" => Proof::Certificate,
         "nopass" => Proof::Nothing,
-        hash => Proof::Password(Hash::parse(hash)?),
+        hash => Proof::Password(Arc::new(Hash::parse(hash)?)),
     };
     let rights = Rights::parse(rights)?;
     let mut prefixes = Vec::new();
@@ -235,6 +275,45 @@ mod tests {
         let no = users.get(b"no").unwrap();
         assert!(no.is_limited() && no.has(Rights::NONE) && !no.has(Rights::READ));
         assert!(users.get(b"other").is_none());
+    }
+
+    fn hash_of(memory_kib: u32) -> String {
+        format!(
+            "$argon2id$v=19$m={memory_kib},t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+        )
+    }
+
+    fn users(text: &str) -> Users {
+        Users::parse(text.as_bytes()).unwrap_or_else(|(line, problem)| panic!("{line}: {problem}"))
+    }
+
+    #[test]
+    fn the_usual_costs_are_those_of_most() {
+        let (cheap, dear) = (hash_of(16), hash_of(32));
+        assert_eq!(users("a nopass all\nb certificate all\n").usual_costs(), None);
+        for (text, expected) in [
+            (format!("a {cheap} all\nb {dear} all\nc {cheap} all\n"), (16, 1, 1)),
+            (format!("a {cheap} all\nb {dear} all\nc {dear} all\n"), (32, 1, 1)),
+        ] {
+            assert_eq!(users(&text).usual_costs(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_user_is_the_same_with_other_rights_and_not_with_another_proof() {
+        let older = users(&format!("a {} read\n", hash_of(16)));
+        let user = older.get(b"a").unwrap();
+        for (text, is_same) in [
+            (format!("a {} all\n", hash_of(16)), true),
+            (format!("a {} read\n", hash_of(32)), false),
+            ("a nopass read\n".to_owned(), false),
+            ("a certificate read\n".to_owned(), false),
+            (format!("b {} read\n", hash_of(16)), false),
+        ] {
+            assert_eq!(users(&text).renewed(user).is_some(), is_same, "{text}");
+        }
+        let newer = users(&format!("a {} all\n", hash_of(16)));
+        assert!(newer.renewed(user).unwrap().has(Rights::ALL));
     }
 
     #[test]

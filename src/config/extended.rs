@@ -407,6 +407,13 @@ pub(super) static SECOND_HALF: &[OptionSpec] = &[
     .help("most clients of one address connected at the same time, over TCP; 0 for no limit of its own")
     .live()
     .own_row("conns_per_address", |s| s.connections_per_address.to_string()),
+    real("login_timeout", Effect::Value(|s, v| set(&mut s.login_timeout, number(v, "seconds", 0..=U32_MAX))))
+        .value("SECONDS", "60")
+        .help(
+            "close clients that have not logged in so long after they came, where they have to; 0 for never",
+        )
+        .live()
+        .own_row("login_timeout", |s| s.login_timeout.to_string()),
     real("hotkeys", Effect::Toggle(|s, on| s.hotkeys = on))
         .on_by_default()
         .help("count which keys are asked for and stored most, for stats hotkeys")

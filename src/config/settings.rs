@@ -165,6 +165,8 @@ pub struct Settings {
     pub max_connections_fast: bool,
     /// Clients of one address connected at the same time, at most; 0 for no limit.
     pub connections_per_address: usize,
+    /// Seconds that a client has to log in, where it has to; 0 for no limit.
+    pub login_timeout: u32,
     /// Count which keys are hot.
     pub hotkeys: bool,
     /// Hottest keys of each kind that the metrics listener shows; 0 for none.
@@ -313,6 +315,7 @@ impl Settings {
             max_connections: 1024,
             max_connections_fast: true,
             connections_per_address: 0,
+            login_timeout: 60,
             hotkeys: true,
             metrics_hot_keys: 0,
             drop_privileges: false,
@@ -539,6 +542,7 @@ users_file no
 lru_policy probation
 udp_public no
 conns_per_address 0
+login_timeout 60
 hotkeys yes
 metrics_hot_keys 0
 metrics_listen no

@@ -9,4 +9,6 @@ pub(super) struct Complaints {
     pub tls: Rationed,
     /// TLS where there is none.
     pub not_plain: Rationed,
+    /// Nobody has logged in, for too long.
+    pub no_login: Rationed,
 }

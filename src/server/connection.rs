@@ -4,6 +4,8 @@
 //! replies that the client does not take) is kept here until the next turn; an idle connection keeps
 //! nothing. A connection whose client does not read is not read from either until its replies have gone.
 
+mod silence;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::sync::Arc;
 use std::time::Instant;
@@ -31,6 +33,9 @@ pub(super) const INPUT_BYTES: usize = 64 << 10;
 const DIRECT_BYTES_MIN: usize = 16 << 10;
 /// What a turn's share loses by a read that brought no data but, for all that is known, a whole record of TLS.
 const TLS_RECORD_BYTES: usize = 16 << 10;
+/// Bytes of a client that is still to log in that are received at a time, and so kept at most: a line and the longest
+/// user and password, with something behind them.
+const LOGIN_BYTES: usize = 20 << 10;
 /// Replies of a connection that yields are kept for its next turn, up to this many bytes.
 const KEPT_OUTPUT_BYTES: usize = 16 << 10;
 
@@ -222,20 +227,6 @@ impl Connection {
         self.session.may_go_on(now)
     }
 
-    /// Whether it is silent for more than `seconds` over a network: between two commands, or within a value,
-    /// which takes memory while it does not arrive. A handshake has a limit of its own.
-    pub fn is_idle(&self, seconds: u32, now: Seconds) -> bool {
-        if self.is_blocked || !self.transport.is_remote() || self.is_handshaking() {
-            return false;
-        }
-        let silent_seconds = match self.session.state() {
-            ConnectionState::Read => self.info.silent_seconds(now),
-            ConnectionState::Value | ConnectionState::Swallow => now.0.saturating_sub(self.received_at.0),
-            _ => return false,
-        };
-        silent_seconds > seconds
-    }
-
     /// Whether a TLS handshake is still to be done.
     #[inline]
     pub fn is_handshaking(&self) -> bool {
@@ -336,7 +327,10 @@ impl Connection {
                 Next::NeedInput => return None,
                 Next::Close => self.is_closing = true,
                 Next::Refuse => (self.is_closing, self.is_broken) = (true, true),
-                Next::Wait => return Some(self.send(output, share, setting).fate().unwrap_or(Fate::Login)),
+                Next::Wait => {
+                    let waits = if self.is_given_up() { Fate::Close } else { Fate::Login };
+                    return Some(self.send(output, share, setting).fate().unwrap_or(waits));
+                }
                 Next::Yield => return Some(self.yield_turn(output, share, setting)),
                 Next::OutputFull => match self.send(output, share, setting).fate() {
                     None => {}
@@ -437,7 +431,7 @@ impl Connection {
             if let Some(guard) = &daemon.guard
                 && let Some(user) = names.all().find_map(|name| guard.by_certificate(name))
             {
-                self.session.identify(Some(user));
+                self.session.identify(user);
             }
             let _ = self.info.certificate.set(Box::new(names));
         }
@@ -454,11 +448,11 @@ impl Connection {
         }
     }
 
-    /// Bytes that it keeps because its client does not take its replies; what a large value's blocks hold is
-    /// the store's.
+    /// Bytes that it keeps because its client does not take its replies, or has not logged in; what a large value's
+    /// blocks hold is the store's.
     pub fn held_bytes(&self) -> usize {
         match &self.left {
-            Some(left) if self.is_blocked => left.counted_bytes(),
+            Some(left) if self.is_blocked || self.session.is_in_login() => left.counted_bytes(),
             _ => 0,
         }
     }
@@ -498,7 +492,12 @@ impl Connection {
         let read = match self.receive_value(input, filled, share, setting) {
             Some(read) => read,
             None => {
-                let into = &mut input[filled..];
+                let mut into = &mut input[filled..];
+                // TLS needs the room to decrypt.
+                if self.session.is_outside(setting.daemon) && self.transport.fills_pieces() {
+                    let bytes = LOGIN_BYTES.saturating_sub(filled).max(1).min(into.len());
+                    into = &mut into[..bytes];
+                }
                 let room = into.len();
                 self.transport.read(into).map(|bytes| Arrived { bytes, behind: bytes, is_all: bytes == room })
             }

@@ -1,4 +1,4 @@
-//! What a worker holds for clients that do not take their replies, and the limit to it.
+//! What a worker holds for clients that do not take their replies, or have not logged in, and the limit to it.
 //!
 //! A connection holds little: it is not read from while its replies wait. But there may be thousands, and this
 //! memory is not the store's, so it has a limit of its own, of which each worker has an even share.
@@ -57,8 +57,8 @@ impl Held {
         self.closed.tell(now, "closed", |untold| {
             log::warn!(
                 event = "slow_client", peer:% = peer;
-                "{peer} is closed: it does not take its replies and holds {bytes} bytes, all such clients of this \
-                 worker {} of {} (-o read_buf_mem_limit){untold}",
+                "{peer} is closed: it does not take its replies, or has not logged in, and holds {bytes} bytes, all such \
+                 clients of this worker {} of {} (-o read_buf_mem_limit){untold}",
                 self.bytes,
                 self.limit_bytes.unwrap_or_default(),
             );

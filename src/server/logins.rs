@@ -6,17 +6,39 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 
-use crossbeam::channel::bounded;
+use parking_lot::{Condvar, Mutex};
 
-use crate::auth::{AuthError, Check, Guard, Kind};
+use crate::auth::{AuthError, Check, Guard, Kind, Waiting};
 use crate::config::Settings;
 use crate::protocol::memcached::Daemon;
 
 use super::worker::WorkerHandle;
 use super::{confined, end_with};
 
-/// Passwords that may wait to be compared, some 20 ms each.
-const CHECKS_MAX: usize = 256;
+/// Passwords that wait to be compared, some 20 ms each, and whoever waits for them.
+#[derive(Default)]
+struct Checks {
+    waiting: Mutex<Waiting>,
+    is_there: Condvar,
+}
+
+impl Checks {
+    fn push(&self, check: &Arc<Check>) -> bool {
+        let is_taken = self.waiting.lock().push(check);
+        self.is_there.notify_one();
+        is_taken
+    }
+
+    fn next(&self) -> Arc<Check> {
+        let mut waiting = self.waiting.lock();
+        loop {
+            match waiting.pop() {
+                Some(check) => return check,
+                None => self.is_there.wait(&mut waiting),
+            }
+        }
+    }
+}
 
 /// Whoever lets clients in, if they have to log in, and what is unwise about it.
 ///
@@ -40,11 +62,12 @@ pub(super) fn start_checking(daemon: &Daemon, workers: Arc<[WorkerHandle]>) -> i
     let guard = daemon.guard.as_ref().filter(|guard| guard.kind() == Kind::Users);
     let Some(guard) = guard else { return Ok(()) };
     let is_confined = daemon.settings.drop_privileges;
-    let (sender, checks) = bounded::<Check>(CHECKS_MAX);
-    guard.check_by(Box::new(move |check| sender.try_send(check).is_ok()));
+    let checks = Arc::new(Checks::default());
+    let taken = checks.clone();
+    guard.check_by(Box::new(move |check| taken.push(check)));
     let check_all = move || {
-        for check in checks {
-            check.run();
+        loop {
+            checks.next().run();
             // Logins are few, and which worker waits is not worth knowing.
             if let Err(error) = workers.iter().try_for_each(WorkerHandle::wake) {
                 log::error!("cannot wake a worker: {error}");

@@ -5,6 +5,10 @@
 //! turn was used up. Readiness is edge-triggered and would not be told again, so the list is the only
 //! thing that remembers them.
 
+mod silence;
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
@@ -36,12 +40,8 @@ use super::udp::UdpEndpoint;
 const EVENTS_MAX: usize = 1024;
 /// Connections of a crowd taken in before those who are connected have their turns again.
 const ADOPTED_PER_ROUND: usize = 64;
-/// Connections closed because they are silent, likewise.
-const CLOSED_PER_ROUND: usize = 64;
 /// Steps of TLS handshakes taken before those who are connected have their turns again: one may take a millisecond.
 const HANDSHAKE_STEPS_PER_ROUND: usize = 2;
-/// Seconds for a TLS handshake.
-const HANDSHAKE_SECS: u32 = 10;
 /// Upkeep is looked for this often; nothing else wakes an idle worker.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
 /// The pause before upkeep goes on that had more to do, some times what a call of it takes.
@@ -123,6 +123,8 @@ pub(super) struct Worker {
     idle_looked_for: Seconds,
     /// Those that were found then and are still to be closed.
     idle: Vec<Token>,
+    /// When the first of those that have not logged in is late with it, at the earliest.
+    logins_due: Seconds,
     buffers: Buffers,
     held: Held,
     /// Turns since the last one that was short.
@@ -199,6 +201,7 @@ impl Worker {
             has_verdicts: false,
             idle_looked_for: now.seconds,
             idle: Vec::new(),
+            logins_due: now.seconds,
             buffers: Buffers::new(),
             complaints: Complaints::default(),
             certificates,
@@ -331,9 +334,7 @@ impl Worker {
     fn go_on_with_logins(&mut self) {
         (self.has_verdicts, self.logins_looked_at) = (false, self.now.seconds);
         for token in std::mem::take(&mut self.logins) {
-            // Its place may be empty, or taken by a newer connection that is not in the list.
             match self.connections.get_mut(token.0) {
-                Some(connection) if !connection.is_in_login_list => {}
                 Some(connection) if connection.may_go_on(self.now.seconds) => {
                     connection.is_in_login_list = false;
                     self.turn(token);
@@ -375,65 +376,12 @@ impl Worker {
         true
     }
 
-    /// Closes connections whose TLS handshake is not done in time.
-    fn close_slow_handshakes(&mut self) {
-        let limit = match self.daemon.live.idle_timeout() {
-            0 => HANDSHAKE_SECS,
-            idle_timeout => idle_timeout.min(HANDSHAKE_SECS),
-        };
-        let now = self.now.seconds;
-        while let Some(&(token, began)) = self.handshakes.front()
-            && now.0.saturating_sub(began.0) > limit
-        {
-            self.handshakes.pop_front();
-            // Its place may be taken by a newer one, which has a later entry.
-            let connection = self.connections.get(token.0);
-            let is_slow = |connection: &Connection| connection.is_handshaking() && connection.began <= began;
-            if let Some(connection) = connection.filter(|connection| is_slow(connection)) {
-                let counters = self.daemon.counters(self.number, connection.info().tag);
-                counters.tls_handshake_errors.add(1);
-                counters.tls_handshake_timeouts.add(1);
-                self.daemon.note_tls_failed(connection.info().fd, "the handshake takes too long");
-                let address = &connection.info().address;
-                self.complaints.tls.tell(now, "closed", |untold| {
-                    log::warn!(
-                        event = "tls_failed", peer:% = address;
-                        "{address} is closed: TLS: the handshake takes more than {limit} s{untold}"
-                    );
-                });
-                self.close(token, CloseReason::Error);
-            }
-        }
-    }
-
     /// Lets those that watch have what there is to tell.
     fn tell_watchers(&mut self) {
         for at in (0..self.watching.len()).rev() {
             let token = self.watching[at];
             if self.connections.get(token.0).is_some_and(|connection| connection.has_lines()) {
                 self.turn(token);
-            }
-        }
-    }
-
-    /// Looks once a second for connections that are silent for too long, and closes some of them.
-    fn close_idle(&mut self) {
-        let (limit, now) = (self.daemon.live.idle_timeout(), self.now.seconds);
-        if limit == 0 {
-            return;
-        }
-        if self.idle.is_empty() && self.idle_looked_for != now {
-            self.idle_looked_for = now;
-            let idle = self.connections.iter().filter(|(_, connection)| connection.is_idle(limit, now));
-            self.idle.extend(idle.map(|(place, _)| Token(place)));
-        }
-        for token in self.idle.split_off(self.idle.len().saturating_sub(CLOSED_PER_ROUND)) {
-            // It may have sent something meanwhile, or be gone and its place taken.
-            if let Some(connection) = self.connections.get(token.0)
-                && connection.is_idle(limit, now)
-            {
-                self.daemon.counters(self.number, connection.info().tag).idle_kicks.add(1);
-                self.close(token, CloseReason::IdleTimeout);
             }
         }
     }
@@ -589,6 +537,10 @@ impl Worker {
         let mut connection = self.connections.remove(token.0);
         if connection.is_in_watch_list {
             self.watching.retain(|&other| other != token);
+        }
+        if connection.is_in_login_list {
+            // Its place may be taken by one that waits as well, and would be in the list twice.
+            self.logins.retain(|&other| other != token);
         }
         self.daemon.note_closed(connection.info(), reason);
         self.held.change(connection.held_bytes(), 0);

@@ -304,6 +304,7 @@ impl Daemon {
             max_connections: self.live.max_connections(),
             connections_per_address: self.live.connections_per_address(),
             idle_timeout: self.live.idle_timeout(),
+            login_timeout: self.live.login_timeout(),
             lru_policy: match tuning.lru_policy {
                 LruPolicy::Probation => config::LruPolicy::Probation,
                 LruPolicy::Classic => config::LruPolicy::Classic,

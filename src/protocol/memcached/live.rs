@@ -13,6 +13,7 @@ pub struct Live {
     max_connections: AtomicUsize,
     connections_per_address: AtomicUsize,
     idle_timeout: AtomicU32,
+    login_timeout: AtomicU32,
 }
 
 impl Live {
@@ -21,6 +22,7 @@ impl Live {
             max_connections: AtomicUsize::new(settings.max_connections),
             connections_per_address: AtomicUsize::new(settings.connections_per_address),
             idle_timeout: AtomicU32::new(settings.idle_timeout),
+            login_timeout: AtomicU32::new(settings.login_timeout),
         }
     }
 
@@ -38,6 +40,11 @@ impl Live {
     #[inline]
     pub fn idle_timeout(&self) -> u32 {
         self.idle_timeout.load(Relaxed)
+    }
+
+    /// Seconds that a client has to log in; 0 for no limit.
+    pub fn login_timeout(&self) -> u32 {
+        self.login_timeout.load(Relaxed)
     }
 }
 
@@ -87,6 +94,7 @@ impl Daemon {
                 self.live.connections_per_address.store(settings.connections_per_address, Relaxed);
             }
             "idle_timeout" => self.live.idle_timeout.store(settings.idle_timeout, Relaxed),
+            "login_timeout" => self.live.login_timeout.store(settings.login_timeout, Relaxed),
             "verbose" => self.set_verbosity(settings.verbosity.into()),
             "lru_crawler" => self.store.set_reclaims_expired(settings.lru_crawler),
             "lru_crawler_sleep" => self.crawler.sleep.store(settings.lru_crawler_sleep, Relaxed),

@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
-use crate::auth::{Admitted, Judged, User, Verdict};
+use crate::auth::{Admitted, Check, Held, Judged, Outcome, Rights};
 use crate::base::clock::Seconds;
 
 use super::conns::Address;
+use super::daemon::Daemon;
 use super::number;
 use super::parse::next_token;
 use super::reply;
@@ -27,16 +28,16 @@ pub(super) enum Login {
     Line,
     /// It is to send them, in so many bytes, and a line end.
     Token(usize),
-    /// It is to wait until the password has been compared that it gave for this name.
-    Verdict(Verdict, Arc<User>, Box<[u8]>),
-    /// It failed, and is to wait until then before it is told.
-    Delay(Seconds),
+    /// It is to wait until its password has been compared.
+    Checked(Arc<Check>),
+    /// It is to wait until it is judged, since others of its network were wrong.
+    Held(Box<Held>),
 }
 
 impl Login {
     /// Whether nothing that the client sends matters before something else has happened.
     pub fn waits(&self) -> bool {
-        matches!(self, Login::Verdict(..) | Login::Delay(_))
+        matches!(self, Login::Checked(_) | Login::Held(_))
     }
 }
 
@@ -95,66 +96,73 @@ impl Session {
 
     fn judge(&mut self, name: &[u8], password: &[u8], turn: &mut Turn) {
         turn.counters.auth_cmds.add(1);
-        match turn.daemon.guard.as_ref().map(|guard| guard.judge(name, password)) {
-            Some(Judged::Admitted(user)) => self.admit(user, turn),
-            Some(Judged::Later(verdict, user)) => {
-                self.expecting = Expecting::Login(Login::Verdict(verdict, user, name.into()));
-            }
-            Some(Judged::Busy) => turn.output.push(reply::TOO_MANY_LOGINS),
-            Some(Judged::Refused) | None => self.fail(name, turn),
-        }
+        let Some(guard) = &turn.daemon.guard else { return };
+        let ip = turn.daemon.registry.get(turn.fd).and_then(|info| match &info.address {
+            Address::Tcp(at) | Address::Udp(at) => Some(at.ip()),
+            Address::Unix(_) | Address::Unknown => None,
+        });
+        let judged = guard.judge(name, password, ip, turn.now.seconds);
+        self.note_judged(judged, name, turn);
     }
 
-    fn admit(&mut self, user: Admitted, turn: &mut Turn) {
-        self.identify(user);
+    /// Answers, or has the client wait.
+    fn note_judged(&mut self, judged: Judged, name: &[u8], turn: &mut Turn) {
+        self.expecting = Expecting::Login(match judged {
+            Judged::Admitted(admitted) => return self.admit(admitted, turn),
+            Judged::Later(check) => Login::Checked(check),
+            Judged::Held(held) => Login::Held(held),
+            Judged::Busy => {
+                turn.output.push(reply::TOO_MANY_LOGINS);
+                Login::Line
+            }
+            Judged::Refused => {
+                self.tell_failure(name, turn);
+                turn.output.push(reply::LOGIN_FAILED);
+                Login::Line
+            }
+        });
+    }
+
+    fn admit(&mut self, admitted: Admitted, turn: &mut Turn) {
+        self.identify(admitted);
         // What comes behind the login in this turn is the user's already.
         self.limit(turn);
         turn.output.push(reply::STORED);
         self.expecting = Expecting::Command;
     }
 
-    /// Answers a login that failed, or makes the client wait for that.
-    fn fail(&mut self, name: &[u8], turn: &mut Turn) {
+    fn tell_failure(&self, name: &[u8], turn: &Turn) {
         turn.counters.auth_errors.add(1);
         let Some(guard) = &turn.daemon.guard else { return };
         let info = turn.daemon.registry.get(turn.fd);
         let peer = info.as_ref().map_or(&Address::Unknown, |info| &info.address);
-        let ip = match peer {
-            Address::Tcp(at) | Address::Udp(at) => Some(at.ip()),
-            Address::Unix(_) | Address::Unknown => None,
-        };
-        match guard.note_failure(peer, ip, name, turn.now.seconds) {
-            0 => {
-                turn.output.push(reply::LOGIN_FAILED);
-                self.expecting = Expecting::Login(Login::Line);
-            }
-            delay => self.expecting = Expecting::Login(Login::Delay(turn.now.seconds.after(delay))),
-        }
+        guard.tell_failure(peer, name, turn.now.seconds);
     }
 
     /// Goes on if what was waited for has happened; whether it has.
     pub(super) fn end_of_wait(&mut self, turn: &mut Turn) -> bool {
-        let Expecting::Login(login) = &self.expecting else { return true };
-        match login {
-            Login::Verdict(verdict, user, name) => {
-                match verdict.get() {
-                    None => return false,
-                    Some(true) => self.admit(Some(user.clone()), turn),
-                    Some(false) => {
-                        let name = name.clone();
-                        self.fail(&name, turn);
-                    }
-                }
-                !self.waits()
-            }
-            Login::Delay(until) if turn.now.seconds < *until => false,
-            Login::Delay(_) => {
-                turn.output.push(reply::LOGIN_FAILED);
-                self.expecting = Expecting::Login(Login::Line);
-                true
-            }
-            Login::Line | Login::Token(_) => true,
+        if !self.may_go_on(turn.now.seconds) {
+            return false;
         }
+        let Some(guard) = &turn.daemon.guard else { return true };
+        match std::mem::replace(&mut self.expecting, Expecting::Login(Login::Line)) {
+            Expecting::Login(Login::Held(held)) => {
+                let name: Box<[u8]> = held.name().into();
+                let judged = guard.judge_held(*held, turn.now.seconds);
+                self.note_judged(judged, &name, turn);
+            }
+            Expecting::Login(Login::Checked(check)) => {
+                let judged = match check.outcome() {
+                    Some(Outcome::Right) => check.admitted(guard).map_or(Judged::Refused, Judged::Admitted),
+                    Some(Outcome::Wrong) => Judged::Refused,
+                    Some(Outcome::NotYet) => guard.hold_back(&check, turn.now.seconds),
+                    Some(Outcome::GivenUp) | None => Judged::Busy,
+                };
+                self.note_judged(judged, check.name(), turn);
+            }
+            other => self.expecting = other,
+        }
+        !self.waits()
     }
 
     fn waits(&self) -> bool {
@@ -164,16 +172,55 @@ impl Session {
     /// Whether a wait may be over: then a turn is worth while.
     pub fn may_go_on(&self, now: Seconds) -> bool {
         match &self.expecting {
-            Expecting::Login(Login::Verdict(verdict, ..)) => verdict.get().is_some(),
-            Expecting::Login(Login::Delay(until)) => *until <= now,
+            Expecting::Login(Login::Checked(check)) => check.outcome().is_some(),
+            Expecting::Login(Login::Held(held)) => held.until() <= now,
             _ => true,
         }
     }
 
+    /// Whether it waits to be judged, as a login of a network of which others were wrong. Nothing is lost if its client
+    /// leaves.
+    pub fn is_held(&self) -> bool {
+        matches!(self.expecting, Expecting::Login(Login::Held(_)))
+    }
+
+    /// Whether the client is still to log in.
+    #[inline]
+    pub fn is_outside(&self, daemon: &Daemon) -> bool {
+        daemon.guard.is_some() && !self.is_identified
+    }
+
+    /// Whether a login has begun, and not come to its end.
+    #[inline]
+    pub fn is_in_login(&self) -> bool {
+        matches!(self.expecting, Expecting::Login(_))
+    }
+
     /// From here on the client is this user, by a login or by what its carrier knows of it, such as a certificate.
-    pub fn identify(&mut self, user: Admitted) {
-        self.user = user;
+    pub fn identify(&mut self, admitted: Admitted) {
+        (self.user, self.generation) = (admitted.user, admitted.generation);
         self.is_identified = true;
+    }
+
+    /// Begins a turn of a client that is a user: lets the turn know what is kept from it. Whether it is one still.
+    pub(super) fn begin_as_user(&mut self, turn: &mut Turn) -> bool {
+        let is_user = self.renew(turn.daemon);
+        self.limit(turn);
+        is_user
+    }
+
+    /// Brings the user to what the file says by now, if that was read since; whether the client is still a user.
+    fn renew(&mut self, daemon: &Daemon) -> bool {
+        let (Some(guard), Some(user)) = (&daemon.guard, &self.user) else { return true };
+        if guard.generation() == self.generation {
+            return true;
+        }
+        let Some(admitted) = guard.renew(user) else { return false };
+        // What goes on and on is not judged again.
+        let goes_on = matches!(self.expecting, Expecting::Job(_) | Expecting::Watch(_));
+        let may_go_on = admitted.user.as_ref().is_none_or(|user| user.has(Rights::ADMIN));
+        self.identify(admitted);
+        may_go_on || !goes_on
     }
 }
 
@@ -236,7 +283,7 @@ mod tests {
         let check = |name: &str, expected: &str| {
             let mut session = Session::new();
             if let Some(user) = daemon.guard.as_ref().and_then(|guard| guard.by_certificate(name)) {
-                session.identify(Some(user));
+                session.identify(user);
             }
             let mut output = Output::default();
             let mut turn =

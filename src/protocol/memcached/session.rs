@@ -231,6 +231,8 @@ pub struct Session {
     pub(super) user: Option<Arc<User>>,
     /// Whether it is known who the client is: it need not log in.
     pub(super) is_identified: bool,
+    /// Which reading of the file of users says so.
+    pub(super) generation: u32,
     /// A command that is timed and not all there, or not all answered.
     pub(super) going_on: Option<Box<GoingOn>>,
 }
@@ -244,7 +246,13 @@ impl Default for Session {
 impl Session {
     /// A session that waits for its first command.
     pub fn new() -> Session {
-        Session { expecting: Expecting::FirstByte, user: None, is_identified: false, going_on: None }
+        Session {
+            expecting: Expecting::FirstByte,
+            user: None,
+            is_identified: false,
+            generation: 0,
+            going_on: None,
+        }
     }
 
     /// What the connection waits for, as far as the session knows.
@@ -325,8 +333,8 @@ impl Session {
     /// Consumes what it can of `input`: commands in order, their replies appended to the output.
     pub fn serve(&mut self, input: &[u8], turn: &mut Turn) -> Served {
         let mut consumed = 0;
-        if self.user.is_some() {
-            self.limit(turn);
+        if self.user.is_some() && !self.begin_as_user(turn) {
+            return Served { consumed: input.len(), next: Next::Close };
         }
         // Up to where in the input items are on their way from memory. The first request is not: most come alone.
         let mut ahead = if turn.daemon.store.is_far_away() { 1 } else { usize::MAX };

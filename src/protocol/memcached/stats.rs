@@ -149,7 +149,7 @@ fn general(turn: &mut Turn) {
         ("reserved_fds", 0),
     ]);
     commands(&mut lines, &store, &workers);
-    if daemon.live.idle_timeout() > 0 {
+    if daemon.live.idle_timeout() > 0 || daemon.guard.is_some() {
         lines.add("idle_kicks", workers.idle_kicks);
     }
     lines.add_all(&[
