@@ -329,13 +329,7 @@ impl Threads {
             let info = ConnectionInfo::new(fd, address, None, tag, daemon.clock.now().seconds);
             daemon.registry.enter(Arc::new(info));
         }
-        let headroom = headroom_bytes(&daemon.settings);
-        if headroom > 0 && !sys::has_memory(headroom) {
-            let wanted = headroom >> 20;
-            return Err(StartError::system(format_args!(
-                "the system has less than {wanted} MB for connections: expected more address space (ulimit -v)"
-            )));
-        }
+        check_headroom(&daemon.settings)?;
         log_start(&daemon, &bound.addresses, &bound.udp_addresses);
         metrics::tell_of(&bound.metrics);
         let workers: Arc<[WorkerHandle]> = workers.into();
@@ -411,6 +405,21 @@ impl Threads {
             metrics.stop();
         }
     }
+}
+
+/// Makes sure that the system has memory for connections beside that for items.
+///
+/// # Errors
+/// If it has not.
+fn check_headroom(settings: &Settings) -> Result<(), StartError> {
+    let headroom = headroom_bytes(settings);
+    if headroom == 0 || sys::has_memory(headroom) {
+        return Ok(());
+    }
+    Err(StartError::system(format_args!(
+        "the system has less than {} MB for connections: expected more address space (ulimit -v)",
+        headroom >> 20
+    )))
 }
 
 /// What clients may do to the process.
