@@ -1,8 +1,14 @@
 """`larder top` in a terminal of tmux, watching larder and the real memcached."""
 
+import fcntl
+import os
+import pty
 import re
+import select
 import shlex
+import struct
 import subprocess
+import termios
 import time
 import uuid
 from pathlib import Path
@@ -185,3 +191,17 @@ def test_hot_keys_cannot_move_the_cursor(terminal):
             stream.flush()
             assert [stream.readline() for _ in range(2)] == [b"EN\r\n", b"END\r\n"]
         assert "Requests" in screen
+
+
+def test_it_ends_with_its_terminal(server):
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    # In no session of the terminal's: no signal tells it.
+    running = subprocess.Popen([under_test(), "top", server.address], stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    shown = b""
+    while b"Requests" not in shown:
+        assert select.select([ours], [], [], SECONDS_MAX)[0], shown
+        shown += os.read(ours, 65536)
+    os.close(ours)
+    assert running.wait(timeout=SECONDS_MAX) != 0

@@ -1,10 +1,13 @@
 //! The terminal of `larder top`: taken over, drawn to, listened to, and given back whatever happens.
 
-use std::io;
+use std::io::{self, IsTerminal};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
+use std::{process, thread};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
@@ -30,6 +33,7 @@ pub(super) fn run(mut app: App, sources: Vec<Source>) -> Result<(), Failure> {
     for signal in [SIGHUP, SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&is_over)).map_err(of_terminal)?;
     }
+    end_with_terminal().map_err(of_terminal)?;
     let watch = Watch::start(sources, app.interval)?;
     // A panic gives the terminal back as well: this sees to it, but for the cursor.
     let mut terminal = ratatui::try_init().map_err(of_terminal)?;
@@ -41,6 +45,22 @@ pub(super) fn run(mut app: App, sources: Vec<Source>) -> Result<(), Failure> {
     let ended = show(&mut terminal, &mut app, &watch, &is_over);
     let restored = ratatui::try_restore();
     ended.and(restored).map_err(of_terminal)
+}
+
+/// Ends the process when its terminal goes away, whether or not a signal tells of that: crossterm would read its end
+/// again and again.
+fn end_with_terminal() -> io::Result<()> {
+    let input = io::stdin();
+    if !input.is_terminal() {
+        return Ok(());
+    }
+    let wait = move || {
+        // Asked for nothing, it still tells of a hang-up.
+        let mut watched = [PollFd::new(input.as_fd(), PollFlags::empty())];
+        while poll(&mut watched, PollTimeout::NONE).is_err() {}
+        process::exit(1)
+    };
+    thread::Builder::new().name("terminal".to_owned()).spawn(wait).map(drop)
 }
 
 fn of_terminal(error: io::Error) -> Failure {

@@ -195,31 +195,13 @@ impl Session {
     /// Carries out a request that is about the daemon and not about a key. Whether the connection is to be
     /// closed.
     fn administrate(&mut self, request: Request, turn: &mut Turn) -> Next {
+        if let Some(noreply) = is_refused_over_udp(&request, turn) {
+            turn.reply(reply::NOT_OVER_UDP, noreply);
+            return Next::NeedInput;
+        }
         let user = self.user.clone();
         let user = user.as_deref();
         match request {
-            // A sender whose address may be forged is to change nothing that is about all clients.
-            Request::CacheMemlimit { noreply, .. }
-            | Request::Crawler { noreply, .. }
-            | Request::FlushAll { noreply, .. }
-            | Request::RefreshCerts { noreply }
-            | Request::Tune { noreply, .. }
-            | Request::Verbosity { noreply, .. }
-                if turn.carrier == Carrier::Datagram && turn.daemon.settings.udp.is_public =>
-            {
-                turn.reply(reply::NOT_OVER_UDP, noreply);
-            }
-            // Others with datagrams for the same socket would wait until all items are gone through. And a sender
-            // whose address may be forged is not to stop the daemon.
-            Request::Watch { noreply, .. }
-            | Request::Shutdown { noreply, .. }
-            | Request::Debug { noreply, .. }
-            | Request::FlushPrefix { noreply, .. }
-            | Request::Crawler { order: CrawlerOrder::Dump { .. }, noreply }
-                if turn.carrier == Carrier::Datagram =>
-            {
-                turn.reply(reply::NOT_OVER_UDP, noreply);
-            }
             Request::FlushAll { delay, noreply } => flush_all(delay, noreply, user, turn),
             Request::Version => turn.output.push(reply::VERSION),
             Request::Verbosity { level, noreply } => {
@@ -373,6 +355,30 @@ fn tune(order: TuneOrder, noreply: bool, user: Option<&User>, turn: &mut Turn) {
         audit::change(user, turn, format_args!("{order}"));
     }
     turn.reply(line, noreply);
+}
+
+/// Whether a request came in a datagram that is not for one: then `Some`, with whether it asked for silence.
+fn is_refused_over_udp(request: &Request, turn: &Turn) -> Option<bool> {
+    if turn.carrier != Carrier::Datagram {
+        return None;
+    }
+    match *request {
+        // Others with datagrams for the same socket would wait until all items are gone through. And a sender
+        // whose address may be forged is not to stop the daemon.
+        Request::Watch { noreply, .. }
+        | Request::Shutdown { noreply, .. }
+        | Request::Debug { noreply, .. }
+        | Request::FlushPrefix { noreply, .. }
+        | Request::Crawler { order: CrawlerOrder::Dump { .. }, noreply } => Some(noreply),
+        // Nor is he to change anything for all, where anybody may be he.
+        Request::CacheMemlimit { noreply, .. }
+        | Request::Crawler { noreply, .. }
+        | Request::FlushAll { noreply, .. }
+        | Request::RefreshCerts { noreply }
+        | Request::Tune { noreply, .. }
+        | Request::Verbosity { noreply, .. } => turn.daemon.settings.udp.is_public.then_some(noreply),
+        _ => None,
+    }
 }
 
 fn flush_all(delay: i32, noreply: bool, user: Option<&User>, turn: &mut Turn) {
