@@ -62,7 +62,8 @@ class Terminal:
         return int(Path(f"/proc/{shell}/task/{shell}/children").read_text().split()[0])
 
     def expect_restored(self, code: int = 0) -> None:
-        screen = self.wait_for(f"^ended:{code}|\nended:{code}", " icanon", " echo ")
+        # The shell's prompt may be in front of it.
+        screen = self.wait_for(rf"ended:{code}\b", " icanon", " echo ")
         assert "-icanon" not in screen and "-echo " not in screen, screen
         assert self.tmux("display-message", "-p", "#{alternate_on} #{cursor_flag}").split() == ["0", "1"]
 
