@@ -219,7 +219,11 @@ fn a_cache_full_of_values_that_are_being_read_serves_others_and_gets_its_memory_
     let limit = client.stat("limit_maxbytes") + client.stat("partitions") * client.stat("page_size");
     assert!(client.stat("used_bytes") <= limit);
     server.expect_served();
-    // What was replaced meanwhile is there for its readers alone, and they may keep a quarter of the memory.
+    // What is replaced is there for its readers alone then, and they may keep a quarter of the memory.
+    for at in 0..VALUES {
+        // Whether or not there is memory for the new value, the old one is unlinked.
+        client.ask(set(&format!("s{at}"), b'r'));
+    }
     wait_until("some are closed for it", || client.stat("response_obj_oom") > 0);
     wait_until("the log tells of it", || server.stderr().contains("more than a quarter of -m"));
     let mut complete = 0;
