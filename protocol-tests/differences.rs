@@ -40,6 +40,24 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("service::sighup_brings_what_may_change_and_tells_what_may_not", NO_MANAGER),
     ("service::a_config_file_with_an_error_changes_nothing", NO_MANAGER),
     ("service::sighup_reads_the_users_again_as_well", NO_MANAGER),
+    ("service::more_connections_come_with_descriptors_for_them_also_under_the_filter", NO_MANAGER),
+    ("service::what_could_not_be_changed_is_not_taken_for_done", NO_MANAGER),
+    (
+        "service::a_socket_of_the_manager_has_the_tag_of_its_address_and_must_have_one_that_is_named",
+        NO_MANAGER,
+    ),
+    ("tls::setup::a_socket_of_the_service_manager_wants_the_certificate_that_its_address_wants", NO_MANAGER),
+    ("http::a_name_that_anybody_may_have_pointed_here_is_told_nothing", NO_HTTP),
+    ("http::figures_name_no_file_of_the_machine", NO_HTTP),
+    ("http::figures_that_others_can_read_are_warned_of", NO_HTTP),
+    ("http::slow_clients_keep_nobody_from_his_answer", NO_HTTP),
+    ("http::who_takes_nothing_of_his_answer_is_closed", NO_HTTP),
+    (
+        "rights::each_thread_that_meets_bytes_of_others_has_the_narrow_filter",
+        "memcached has the filter in some builds alone",
+    ),
+    ("crawler::a_cachedump_looks_at_some_of_many_items", NO_LIMIT),
+    ("faults::without_address_space_the_cache_is_smaller_and_serves_on", "memcached refuses values then"),
     ("logs::each_line_of_json_has_time_level_and_message", OWN_LOG),
     ("logs::who_is_turned_away_or_cannot_log_in_is_told_of", OWN_LOG),
     ("logs::a_client_of_the_binary_protocol_is_told_of", OWN_LOG),
@@ -392,6 +410,7 @@ const NOT_IN_1_6_18: &[(&str, &str)] = &[
 ];
 
 const OWN_LOG: &str = "memcached logs little, and in other words";
+const NO_HTTP: &str = "memcached speaks no HTTP";
 const NO_MANAGER: &str = "memcached knows no service manager, no per cent, and no file of options";
 const NO_COUNT_OF_HANDSHAKES: &str = "memcached keeps sessions by rules of its own, and counts fewer kinds";
 const MARK_IS_LOST: &str =

@@ -17,7 +17,7 @@ use super::names;
 /// Room at the beginning of a reader's buffer that a read leaves free, for what the rest of a record sets free that
 /// has come in part before: a record with all that belongs to it.
 const RECORD_BYTES: usize = 20 << 10;
-/// Read at a time into a buffer that is too small for that; no more is taken by rustls at once either.
+/// Read at a time into a buffer that is too small for that. rustls takes less of it near the end of a long record.
 const SMALL_READ_BYTES: usize = 4 << 10;
 
 /// What has become of the handshake.
@@ -77,6 +77,8 @@ pub(in crate::server) struct TlsStream {
     may_have_more: bool,
     /// Bytes that are encrypted and that the client has not taken.
     sealed_bytes: usize,
+    /// Received, and not taken by rustls yet: less than [`SMALL_READ_BYTES`].
+    unopened: Vec<u8>,
 }
 
 impl fmt::Debug for TlsStream {
@@ -99,6 +101,7 @@ impl TlsStream {
             has_peer_closed: false,
             may_have_more: false,
             sealed_bytes: 0,
+            unopened: Vec::new(),
         })
     }
 
@@ -134,6 +137,15 @@ impl TlsStream {
         if self.has_peer_closed {
             return Ok(0);
         }
+        if !self.unopened.is_empty() {
+            let sealed = std::mem::take(&mut self.unopened);
+            let data = self.open_small(&sealed, into)?;
+            return if data == 0 && !self.has_peer_closed {
+                Err(ErrorKind::WouldBlock.into())
+            } else {
+                Ok(data)
+            };
+        }
         let mut small = [0; SMALL_READ_BYTES];
         let has_room = into.len() > 2 * RECORD_BYTES;
         let room = if has_room { &mut into[RECORD_BYTES..] } else { &mut small[..] };
@@ -142,13 +154,8 @@ impl TlsStream {
             return self.end();
         }
         self.may_have_more = came == room.len();
-        let data = if has_room {
-            self.open_in_place(into, came)?
-        } else {
-            self.may_have_more = true;
-            self.open(&mut &small[..came])?;
-            self.take_data(into)?
-        };
+        let data =
+            if has_room { self.open_in_place(into, came)? } else { self.open_small(&small[..came], into)? };
         if data == 0 && !self.has_peer_closed {
             // What came was not asked for by the reader, so the end may be behind it, of which no event tells again.
             self.may_have_more = true;
@@ -156,6 +163,17 @@ impl TlsStream {
         }
         self.may_have_more |= self.has_peer_closed;
         Ok(data)
+    }
+
+    /// Decrypts what rustls takes of `sealed` to `into`, and keeps the rest of it for the next read.
+    fn open_small(&mut self, sealed: &[u8], into: &mut [u8]) -> io::Result<usize> {
+        self.may_have_more = true;
+        let mut rest = sealed;
+        self.open(&mut rest)?;
+        if !self.has_peer_closed {
+            self.unopened = rest.to_vec();
+        }
+        self.take_data(into)
     }
 
     /// Decrypts the `came` bytes behind the first [`RECORD_BYTES`] to the beginning of `into`. What is decrypted is
@@ -289,6 +307,71 @@ impl Drop for TlsStream {
         if !self.is_handshaking && !self.has_failed {
             self.tls.send_close_notify();
             let _ = self.send_sealed();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use rustls::crypto::ring::default_provider;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+    use super::*;
+
+    fn configurations() -> (ServerConfig, ClientConfig) {
+        let issued = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(issued.signing_key.serialize_der()).unwrap();
+        let chain = vec![issued.cert.der().clone()];
+        let mut roots = RootCertStore::empty();
+        roots.add(chain[0].clone()).unwrap();
+        let provider = Arc::new(default_provider());
+        let server = ServerConfig::builder_with_provider(provider.clone());
+        let server = server.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        let client = ClientConfig::builder_with_provider(provider);
+        let client = client.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+        (server.with_single_cert(chain, key).unwrap(), client.with_no_client_auth())
+    }
+
+    /// Sends a lot to a reader whose buffer has `room` bytes.
+    fn check(room: usize) {
+        let sent: Vec<u8> =
+            (0..300_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (server, client) = configurations();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut socket = std::net::TcpStream::connect(address).unwrap();
+                let mut tls =
+                    ClientConnection::new(Arc::new(client), "localhost".try_into().unwrap()).unwrap();
+                rustls::Stream::new(&mut tls, &mut socket).write_all(&sent).unwrap();
+                // A close with tickets unread would be a reset, which takes along what is under way.
+                let _ = socket.read_to_end(&mut Vec::new());
+            });
+            let (socket, _) = listener.accept().unwrap();
+            socket.set_nonblocking(true).unwrap();
+            let mut stream = TlsStream::new(TcpStream::from_std(socket), Arc::new(server)).unwrap();
+            let (mut got, mut buffer) = (Vec::new(), vec![0; room]);
+            while got.len() < sent.len() {
+                match stream.read(&mut buffer) {
+                    Ok(0) => panic!("the end after {} bytes", got.len()),
+                    Ok(bytes) => got.extend_from_slice(&buffer[..bytes]),
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => thread::yield_now(),
+                    Err(error) => panic!("{error} after {} bytes: {:?}", got.len(), stream.take_event()),
+                }
+            }
+            assert!(got == sent, "room of {room}");
+        });
+    }
+
+    #[test]
+    fn readers_get_all_whatever_room_they_have() {
+        for room in [100, 5000, 30_000, 2 * RECORD_BYTES, 2 * RECORD_BYTES + 1, 100_000] {
+            check(room);
         }
     }
 }
