@@ -37,6 +37,9 @@ fn results_and_what_is_stored_afterwards() {
         ("12 ", "incr k 1", "13", "13 "),
         ("12\t7", "incr k 1", "13", "13  "),
         ("12\r\n", "incr k 1", "13", "13  "),
+        // Clients in C may have sent the end of a string, and what came to lie behind it.
+        ("12\0", "incr k 1", "13", "13 "),
+        ("12\0abc", "decr k 3", "9", "9     "),
     ];
     for (before, command, reply, after) in rows {
         client.expect(format!("set k 3 0 {}\r\n{before}\r\n", before.len()), "STORED\r\n");

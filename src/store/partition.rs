@@ -570,13 +570,13 @@ impl Partition {
 }
 
 /// The decimal number at the start of `text`, as C's `strtoull` and memcached's rules read it: leading
-/// white space and a plus sign are skipped, the number ends at white space or with the text.
+/// white space and a plus sign are skipped, the number ends at white space, at a NUL or with the text.
 fn leading_number(text: &[u8]) -> Option<u64> {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
     let start = text.iter().position(|byte| !is_space(byte))?;
     let text = &text[start..];
     let text = text.strip_prefix(b"+").unwrap_or(text);
-    let end = text.iter().position(is_space).unwrap_or(text.len());
+    let end = text.iter().position(|byte| is_space(byte) || *byte == 0).unwrap_or(text.len());
     let digits = &text[..end];
     if digits.is_empty() {
         return None;
@@ -597,6 +597,9 @@ mod tests {
             (&b"12"[..], Some(12)),
             (b" 12", Some(12)),
             (b"\t+12 abc", Some(12)),
+            (b"12\0", Some(12)),
+            (b"12\0abc", Some(12)),
+            (b"\x0012", None),
             (b"12abc", None),
             (b"-1", None),
             (b"", None),
