@@ -52,6 +52,8 @@ const WATCH_PERIOD: Duration = Duration::from_millis(10);
 const WATCH_PAUSE: Duration = Duration::from_millis(1);
 /// So many turns must have passed since the last short one before turns are long.
 const TURNS_BEFORE_LONG_ONES: u32 = 250;
+/// Connections closed in a second for the values that they pin: closing takes some microseconds each.
+const PINNING_CLOSED_MAX: usize = 1000;
 /// The token of the waker; connections have their place in the slab.
 const WAKER: Token = Token(usize::MAX);
 /// The token of the first UDP socket. There will never be so many connections.
@@ -517,12 +519,18 @@ impl Worker {
         if !self.held.looks_for_pinned(self.now.seconds) {
             return;
         }
-        while let Some(allowed) = self.daemon.store.pinned_bytes_allowed() {
-            let pinned = || self.connections.iter().map(|(place, one)| (one.pinned_bytes(), place));
-            let sum: usize = pinned().map(|(bytes, _)| bytes).sum();
-            let Some((bytes, place)) = pinned().max().filter(|_| sum > allowed) else { return };
+        let Some(allowed) = self.daemon.store.pinned_bytes_allowed() else { return };
+        let pinned = self.connections.iter().map(|(place, one)| (one.pinned_bytes(), place));
+        let mut pinned: Vec<(usize, usize)> = pinned.filter(|&(bytes, _)| bytes > 0).collect();
+        let mut sum: usize = pinned.iter().map(|(bytes, _)| bytes).sum();
+        pinned.sort_unstable_by(|one, other| other.cmp(one));
+        for (bytes, place) in pinned.into_iter().take(PINNING_CLOSED_MAX) {
+            if sum <= allowed {
+                return;
+            }
             self.held.tell_of_pinned(&self.connections[place].info().address, bytes, self.now.seconds);
             self.kick(place);
+            sum -= bytes;
         }
     }
 
