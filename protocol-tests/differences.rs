@@ -206,6 +206,10 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("faults::who_resets_in_any_state_leaves_nothing", "memcached counts a listing that is under way"),
     ("faults::a_log_that_takes_nothing_stops_nobody", "memcached has no log file"),
     ("faults::a_pid_file_for_which_the_disk_has_no_room_is_told_of", "memcached says so and runs without"),
+    (
+        "faults::steps_of_the_wall_clock_by_hours_neither_end_an_item_nor_keep_one",
+        "memcached reads absolute exptimes by the wall clock of its start",
+    ),
     ("faults::a_panic_ends_the_daemon_at_once_with_a_line_in_the_log", DEBUG_BUILD),
     ("faults::a_panic_in_the_background_is_in_the_log_file", DEBUG_BUILD),
     ("error_lines::connections_beyond_the_limit", "memcached counts descriptors, its own among them"),

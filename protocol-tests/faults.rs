@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -198,6 +198,68 @@ fn a_pid_file_for_which_the_disk_has_no_room_is_told_of() {
     assert_eq!(code, Some(71), "{said}");
     let last = said.lines().last().unwrap_or_default();
     assert!(last.contains("cannot write the pid file") && last.contains("No space left"), "{said}");
+}
+
+/// The library that shifts the wall clock of one process, by a file that says by how much.
+fn clock_shifter() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten();
+    folders.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|file| file.exists())
+}
+
+/// Absolute exptimes are read by the wall clock of the moment; what is stored keeps the time that it has left.
+#[test]
+fn steps_of_the_wall_clock_by_hours_neither_end_an_item_nor_keep_one() {
+    applies!();
+    let Some(library) = clock_shifter() else {
+        println!("left out: libfaketime is not installed");
+        return;
+    };
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("shift");
+    // Renamed, for the daemon may look at any time.
+    let shift = |seconds: i64| {
+        let new = file.with_extension("new");
+        fs::write(&new, format!("{seconds:+}\n")).and_then(|()| fs::rename(&new, &file)).unwrap();
+    };
+    shift(0);
+    let launch = Launch::new()
+        .variable("LD_PRELOAD", library)
+        .variable("FAKETIME_TIMESTAMP_FILE", &file)
+        .variable("FAKETIME_NO_CACHE", "1")
+        .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1")
+        .variable("DONT_FAKE_MONOTONIC", "1");
+    let mut server = launch.start();
+    let mut client = server.client();
+    let begun = client.stat("time");
+    client.expect(
+        format!(
+            "set relative 0 1000 1\r\n1\r\nset absolute 0 {} 1\r\n1\r\nset never 0 0 1\r\n1\r\n",
+            begun + 5000
+        ),
+        "STORED\r\nSTORED\r\nSTORED\r\n",
+    );
+    let left_of = |client: &mut Client, key: &str| -> i64 {
+        let reply = String::from_utf8(client.ask(format!("mg {key} t\r\n"))).unwrap();
+        reply.trim_end().strip_prefix("HD t").unwrap_or_else(|| panic!("{key}: {reply}")).parse().unwrap()
+    };
+    for hours in [5, -5, 0] {
+        shift(hours * 3600);
+        let now = begun.strict_add_signed(hours * 3600);
+        wait_until("the step is noticed", || client.stat("time").abs_diff(now) < 600);
+        let now = client.stat("time");
+        client.expect(
+            format!("set soon 0 {} 1\r\n1\r\nset gone 0 {} 1\r\n1\r\nget gone\r\n", now + 700, now - 700),
+            "STORED\r\nSTORED\r\nEND\r\n",
+        );
+        for (key, wanted) in [("relative", 1000), ("absolute", 5000), ("soon", 700)] {
+            let left = left_of(&mut client, key);
+            assert!(left <= wanted && left > wanted - 100, "{hours} h, {key}: {left} s");
+        }
+        assert_eq!(left_of(&mut client, "never"), -1);
+        assert!(client.stat("uptime") < 600);
+    }
+    assert_eq!(client.stat("curr_items"), 4);
+    server.expect_served();
 }
 
 /// A daemon that may be told to panic.
