@@ -190,6 +190,37 @@ fn what_slow_readers_hold_is_bounded_in_all() {
     assert_eq!(client.stat("response_obj_oom") as usize, closed);
 }
 
+/// As many clients as there are values, each of which asks for one of those `s0`, `s1` ... and reads nothing.
+fn readers_of_all(values: usize, server: &Server, client: &mut Client) -> Vec<Client> {
+    let mut readers: Vec<_> = (0..values).map(|_| Client::from_tcp(narrow(server))).collect();
+    for (at, reader) in readers.iter_mut().enumerate() {
+        reader.send(format!("get{}\r\n", format!(" s{at}").repeat(6)));
+    }
+    wait_until("all are waited for", || in_state(client, "conn_mwrite") == values);
+    readers
+}
+
+#[test]
+fn what_readers_keep_beyond_a_flush_is_bounded_too() {
+    applies!();
+    const VALUES: usize = 40;
+    let server = start!(&["-m", "64", "-t", "2"]);
+    let mut client = server.client();
+    let set = |key: &str| format!("set {key} 0 0 {LARGE}\r\n{}\r\n", large_value(b's'));
+    for at in 0..VALUES {
+        client.expect(set(&format!("s{at}")), "STORED\r\n");
+    }
+    let readers = readers_of_all(VALUES, &server, &mut client);
+    client.expect("flush_all\r\n", "OK\r\n");
+    // All of them together may keep a quarter of the memory.
+    wait_until("enough of them are closed for it", || {
+        (VALUES - client.stat("response_obj_oom") as usize) * LARGE <= 16 << 20
+    });
+    let stored = (0..VALUES).filter(|at| client.ask(set(&format!("n{at}"))) == b"STORED\r\n").count();
+    assert_eq!((stored, client.stat("curr_items") as usize), (VALUES, VALUES));
+    drop(readers);
+}
+
 #[test]
 fn a_cache_full_of_values_that_are_being_read_serves_others_and_gets_its_memory_back() {
     applies!();
@@ -200,11 +231,7 @@ fn a_cache_full_of_values_that_are_being_read_serves_others_and_gets_its_memory_
     for at in 0..VALUES {
         client.expect(set(&format!("s{at}"), b's'), "STORED\r\n");
     }
-    let mut readers: Vec<_> = (0..VALUES).map(|_| Client::from_tcp(narrow(&server))).collect();
-    for (at, reader) in readers.iter_mut().enumerate() {
-        reader.send(format!("get{}\r\n", format!(" s{at}").repeat(6)));
-    }
-    wait_until("all are waited for", || in_state(&mut client, "conn_mwrite") == VALUES);
+    let mut readers = readers_of_all(VALUES, &server, &mut client);
     // What others store has the rest of the memory, whatever its size.
     for round in 0..300 {
         client.expect(format!("set k{round} 0 0 100\r\n{}\r\n", fill(b'k', 100)), "STORED\r\n");

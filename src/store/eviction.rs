@@ -264,8 +264,10 @@ impl Partition {
     pub fn flush(&mut self) {
         let shared = self.shared.clone();
         self.index.clear(&shared.budget);
-        self.large.clear();
-        self.large_pages = 0;
+        // What clients are being sent stays theirs, and is counted as such.
+        for value in self.large.drain() {
+            self.large_pages -= value.let_go();
+        }
         self.lru.fill(super::lru::Lru::EMPTY);
         self.class_bytes.fill(0);
         let pages: Vec<u32> = self.slab.pages(None).collect();
