@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{RLIM_INFINITY, Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeValLike;
 
 /// CPU time that this process has used.
@@ -30,8 +30,14 @@ impl CpuTime {
     }
 }
 
-/// Whether the system would give `bytes` of memory now. None of it is used: this asks after the limits of address space
-/// (`ulimit -v`) and of memory promised (`vm.overcommit_memory=2`), not after what is free.
+/// Whether the system refuses memory beyond some limit: of address space (`ulimit -v`), or of memory promised
+/// (`vm.overcommit_memory=2`). Elsewhere it gives what is asked for, whatever is free.
+pub fn memory_is_limited() -> bool {
+    let is_counted = std::fs::read("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.starts_with(b"2"));
+    is_counted || getrlimit(Resource::RLIMIT_AS).is_ok_and(|(limit, _)| limit != RLIM_INFINITY)
+}
+
+/// Whether the system would give `bytes` of memory now. None of it is used.
 pub fn has_memory(bytes: usize) -> bool {
     memmap2::MmapMut::map_anon(bytes).is_ok()
 }

@@ -10,16 +10,11 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam::queue::SegQueue;
 
-use crate::base::sys;
+use super::headroom::Headroom;
 
 /// Of what is in use when the system has no more memory, the part that is given up for what others need: buffers,
 /// connections.
 const GIVEN_UP_PART: usize = 32;
-
-/// Address space that must be left beyond a new page: what is allocated without a limit of the store's comes from it.
-pub(super) const HEADROOM_BYTES: usize = 32 << 20;
-/// How often that is looked at: once per so many bytes of new pages.
-const LOOK_BYTES: usize = 1 << 20;
 
 /// The bytes of one page.
 pub(super) type PageBytes = Box<[u8]>;
@@ -28,9 +23,7 @@ pub(super) type PageBytes = Box<[u8]>;
 #[derive(Debug)]
 pub(super) struct Budget {
     page_bytes: usize,
-    headroom_bytes: usize,
-    /// Pages that may be made before the headroom is looked at again.
-    unlooked: AtomicUsize,
+    headroom: Headroom,
     limit: AtomicUsize,
     used: AtomicUsize,
     /// Pages that were used and are not now; together with `used` at most the most ever used.
@@ -49,12 +42,11 @@ pub(super) struct Budget {
 
 impl Budget {
     /// A budget of `limit` pages of `page_bytes` bytes, of which a new one is made only while the system has
-    /// `headroom_bytes` besides.
+    /// `headroom_bytes` besides, or half of them if there were as many pages before.
     pub fn new(limit: usize, page_bytes: usize, headroom_bytes: usize) -> Budget {
         Budget {
             page_bytes,
-            headroom_bytes,
-            unlooked: AtomicUsize::new(0),
+            headroom: Headroom::new(headroom_bytes, page_bytes),
             limit: AtomicUsize::new(limit),
             used: AtomicUsize::new(0),
             spare: SegQueue::new(),
@@ -159,28 +151,15 @@ impl Budget {
         if self.failures.fetch_update(Relaxed, Relaxed, |pages| pages.checked_sub(1)).is_ok() {
             return None;
         }
-        if !self.has_headroom() {
+        let pages = self.used() + self.spare.len();
+        if !self.headroom.is_left(pages) {
             return None;
         }
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(self.page_bytes).ok()?;
         bytes.resize(self.page_bytes, 0);
+        self.headroom.note(pages);
         Some(bytes.into_boxed_slice())
-    }
-
-    /// Whether the system has memory besides pages. What cannot be refused, such as a connection, ends the process
-    /// where there is none, so pages leave some.
-    fn has_headroom(&self) -> bool {
-        if self.headroom_bytes == 0
-            || self.unlooked.fetch_update(Relaxed, Relaxed, |pages| pages.checked_sub(1)).is_ok()
-        {
-            return true;
-        }
-        let has_some = sys::has_memory(self.headroom_bytes);
-        if has_some {
-            self.unlooked.store(LOOK_BYTES / self.page_bytes, Relaxed);
-        }
-        has_some
     }
 
     /// Lowers the limit to what there is, but for what is given up.
@@ -215,8 +194,10 @@ impl Budget {
     /// Charges a page's worth of memory that the caller allocates itself. Never fails: whoever
     /// cannot do without may overdraw, and the next allocations pay it back.
     pub fn charge(&self) {
-        self.used.fetch_add(1, Relaxed);
-        drop(self.spare.pop());
+        let used = self.used.fetch_add(1, Relaxed) + 1;
+        if self.spare.pop().is_none() {
+            self.headroom.note(used);
+        }
     }
 
     /// [`Self::charge`], but not beyond the limit. `false` if it is reached.

@@ -16,6 +16,7 @@ mod events;
 mod eviction;
 mod figures;
 mod ghosts;
+mod headroom;
 mod hold;
 mod housekeeping;
 mod index;
@@ -140,7 +141,7 @@ impl Default for StoreOptions {
             hash_seed: None,
             partitions: None,
             page_bytes: None,
-            headroom_bytes: budget::HEADROOM_BYTES,
+            headroom_bytes: headroom::HEADROOM_BYTES,
         }
     }
 }
