@@ -3,7 +3,9 @@
 //! Clocks stand still where it matters who is answered without waiting: then whoever would have to wait does so for ever.
 
 use std::fs;
+use std::io;
 use std::net::TcpStream;
+use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
@@ -40,14 +42,17 @@ fn guess(server: &Server, owner: &mut Client) {
     }
 }
 
+/// A connection from an address of this machine.
+fn connect_from(address: [u8; 4], server: &Server) -> io::Result<TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&std::net::SocketAddr::from((address, 0)).into())?;
+    socket.connect(&server.addresses[0].into())?;
+    Ok(socket.into())
+}
+
 /// A client with another address, if there can be one.
 fn from_elsewhere(server: &Server) -> Option<Client> {
-    let connect = || {
-        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-        socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 2], 0)).into())?;
-        socket.connect(&server.addresses[0].into()).map(|()| TcpStream::from(socket))
-    };
-    match connect() {
+    match connect_from([127, 0, 0, 2], server) {
         Ok(stream) => Some(Client::from_tcp(stream)),
         Err(error) => {
             println!("left out: there is no second address here: {error}");
@@ -135,6 +140,32 @@ fn those_who_send_logins_and_leave_hold_up_nobody_elsewhere() {
 }
 
 #[test]
+fn those_who_break_off_while_their_passwords_wait_take_nobodys_time() {
+    applies!();
+    const CLIENTS: u8 = 200;
+    let (server, _file) = with_users(&line(&["app"]), &[]);
+    let mut owner = logged_in(&server, "app secret");
+    if from_elsewhere(&server).is_none() {
+        return;
+    }
+    // Each from a network of its own, or they would have to wait for another reason.
+    let crowd: Vec<Client> = (0..CLIENTS)
+        .map(|number| {
+            let stream = connect_from([127, 0, 1, number], &server).unwrap();
+            socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            let mut client = Client::from_tcp(stream);
+            client.send(token("app wrong"));
+            client
+        })
+        .collect();
+    wait_until("all have come", || owner.stat("auth_cmds") >= u64::from(CLIENTS));
+    drop(crowd);
+    wait_until("their places are free", || owner.stat("curr_connections") == 1);
+    let judged = owner.stat("auth_errors");
+    assert!(judged < u64::from(CLIENTS), "all passwords were compared");
+}
+
+#[test]
 fn whoever_does_not_log_in_in_time_is_closed() {
     applies!();
     let (server, mut owner, _file) = guarded(&["-o", "login_timeout=10", "-t", "1"]);
@@ -179,6 +210,38 @@ fn little_is_kept_of_those_who_have_not_logged_in() {
     crowd.iter_mut().for_each(|client| client.send(&half));
     wait_until("some are closed", || owner.stat("response_obj_oom") > 0);
     assert!(owner.stat("read_buf_bytes") <= 1 << 20);
+}
+
+#[test]
+fn what_is_kept_of_logins_that_wait_counts() {
+    applies!();
+    let (server, mut owner, _file) = guarded(&["-t", "1", "-o", "read_buf_mem_limit=1"]);
+    guess(&server, &mut owner);
+    if from_elsewhere(&server).is_none() {
+        return;
+    }
+    let long = format!("foo {}", fill(b'x', 16_000));
+    let mut crowd = Vec::new();
+    'networks: for host in 1..=20 {
+        // Three times it errs, then it waits.
+        for number in 0..3 {
+            let mut client = Client::from_tcp(connect_from([127, 0, 1, host], &server).unwrap());
+            client.expect_so_far(token(&format!("foo {number}")), FAILURE);
+        }
+        for _ in 0..HELD_MAX {
+            let mut client = Client::from_tcp(connect_from([127, 0, 1, host], &server).unwrap());
+            client.send(token(&long));
+            crowd.push(client);
+        }
+        let come =
+            |owner: &mut Client| owner.stat("auth_cmds") >= 4 + u64::from(host) * (3 + HELD_MAX as u64);
+        wait_until("all have come", || come(&mut owner));
+        if owner.stat("response_obj_oom") > 0 {
+            break 'networks;
+        }
+    }
+    assert!(owner.stat("response_obj_oom") > 0, "{} logins of 16 KB wait", crowd.len());
+    assert!(crowd.len() > 48, "{} logins of 16 KB are too many", crowd.len());
 }
 
 #[test]

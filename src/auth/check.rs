@@ -18,6 +18,10 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
+    fn bytes(&self) -> usize {
+        self.name.len() + self.password.capacity()
+    }
+
     pub fn said(&self, generation: u32) -> Said<'_> {
         Said { name: &self.name, password: &self.password, generation }
     }
@@ -45,6 +49,11 @@ impl Held {
     /// Whom the client said to be.
     pub fn name(&self) -> &[u8] {
         &self.attempt.name
+    }
+
+    /// Bytes that are kept of what the client said.
+    pub fn bytes(&self) -> usize {
+        self.attempt.bytes()
     }
 }
 
@@ -89,6 +98,11 @@ impl Check {
     /// Whom the client said to be.
     pub fn name(&self) -> &[u8] {
         &self.attempt.name
+    }
+
+    /// Bytes that are kept of what the client said.
+    pub fn bytes(&self) -> usize {
+        self.attempt.bytes()
     }
 
     /// What came of it, once it is known.

@@ -90,9 +90,7 @@ impl Delays {
 
     /// Notes a failure.
     pub fn note(&mut self, network: Network, said: Said, now: Seconds) {
-        if !self.has_room(network, now) {
-            return;
-        }
+        self.make_room(network, now);
         let wrong = self.hashes.hash_one(said);
         let fresh = Failures { count: 0, at: now, held: 0, wrong: [None; REPEATED_MAX] };
         let failures = self.networks.entry(network).or_insert(fresh);
@@ -102,17 +100,22 @@ impl Delays {
         failures.wrong[0] = Some(wrong);
     }
 
-    /// Whether a failure of this network can be remembered. If there are too many of them, those go first whose logins
-    /// do not wait.
-    fn has_room(&mut self, network: Network, now: Seconds) -> bool {
+    /// Makes room for a network that is new. If there are too many of them, those go first whose logins do not wait,
+    /// then the one that has erred longest ago: whoever goes on guessing is remembered.
+    fn make_room(&mut self, network: Network, now: Seconds) {
         if self.networks.len() < NETWORKS_MAX || self.networks.contains_key(&network) {
-            return true;
+            return;
         }
         self.networks.retain(|_, failures| failures.held > 0 || !failures.are_old(now));
         if self.networks.len() >= NETWORKS_MAX {
             self.networks.retain(|_, failures| failures.count >= FREE_FAILURES || failures.held > 0);
         }
-        self.networks.len() < NETWORKS_MAX
+        if self.networks.len() >= NETWORKS_MAX {
+            let oldest = self.networks.iter().min_by_key(|(_, failures)| (failures.held > 0, failures.at));
+            if let Some(oldest) = oldest.map(|(network, _)| *network) {
+                self.networks.remove(&oldest);
+            }
+        }
     }
 
     /// Whether the log is to be told of a failure, and of how many it was not told before.
@@ -235,9 +238,12 @@ mod tests {
         for host in 0..NETWORKS_MAX as u32 - 1 {
             (0..3).for_each(|_| fail(&mut delays, Some(IpAddr::V4(host.into())), 3));
         }
-        fail(&mut delays, network("255.0.0.2"), 4);
-        assert_eq!(delays.networks.len(), NETWORKS_MAX);
-        fail(&mut delays, network("255.0.0.2"), 100);
+        // A crowd in which each is delayed hides nobody.
+        let latest = network("255.0.0.2");
+        (0..4).for_each(|_| fail(&mut delays, latest, 4));
+        assert_eq!((delays.networks.len(), delays.delay(latest, Seconds(4))), (NETWORKS_MAX, 2));
+        assert_eq!(delays.delay(late, Seconds(4)), 0);
+        fail(&mut delays, network("255.0.0.3"), 100);
         assert_eq!(delays.networks.len(), 1);
     }
 

@@ -134,6 +134,8 @@ pub(super) struct Connection {
     is_closing: bool,
     /// Reading or writing failed, or the client talks nonsense.
     is_broken: bool,
+    /// An event said that nobody is at its other end any more.
+    is_reset: bool,
     /// Its token is in the worker's ready list.
     pub is_in_ready_list: bool,
     /// Its token is in the worker's list of those that watch.
@@ -172,6 +174,7 @@ impl Connection {
             is_fresh: true,
             is_closing: false,
             is_broken: false,
+            is_reset: false,
             is_in_ready_list: false,
             is_in_watch_list: false,
             is_in_login_list: false,
@@ -238,6 +241,7 @@ impl Connection {
         let event = event.into();
         self.is_readable |= event.is_readable || event.is_read_closed;
         self.is_read_closed |= event.is_read_closed;
+        self.is_reset |= event.is_broken;
         if self.is_blocked { event.is_writable } else { self.is_readable && !self.is_in_ready_list }
     }
 
@@ -451,10 +455,13 @@ impl Connection {
     /// Bytes that it keeps because its client does not take its replies, or has not logged in; what a large value's
     /// blocks hold is the store's.
     pub fn held_bytes(&self) -> usize {
-        match &self.left {
-            Some(left) if self.is_blocked || self.session.is_in_login() => left.counted_bytes(),
-            _ => 0,
-        }
+        let is_in_login = self.session.is_in_login();
+        let left = self
+            .left
+            .as_ref()
+            .filter(|_| self.is_blocked || is_in_login)
+            .map_or(0, |left| left.counted_bytes());
+        left + if is_in_login { self.session.login_bytes() } else { 0 }
     }
 
     /// Its part of what large values take that only clients have who do not take their replies.

@@ -178,7 +178,8 @@ impl Bench {
         };
         for _ in 0..TURNS_MAX {
             // All readiness is told of each time: that is what edges come to.
-            let event = Readiness { is_readable: true, is_read_closed: false, is_writable: true };
+            let event =
+                Readiness { is_readable: true, is_read_closed: false, is_writable: true, is_broken: false };
             assert!(connection.note(event), "there is nothing to do, and it is not over");
             let mut fate = Fate::Again;
             while fate == Fate::Again {

@@ -29,6 +29,8 @@ pub(super) struct Readiness {
     /// The client has ended its side, or the connection is broken.
     pub is_read_closed: bool,
     pub is_writable: bool,
+    /// The connection is broken: nobody waits at its other end.
+    pub is_broken: bool,
 }
 
 impl From<&mio::event::Event> for Readiness {
@@ -37,6 +39,7 @@ impl From<&mio::event::Event> for Readiness {
             is_readable: event.is_readable(),
             is_read_closed: event.is_read_closed() || event.is_error(),
             is_writable: event.is_writable() || event.is_write_closed() || event.is_error(),
+            is_broken: event.is_error(),
         }
     }
 }

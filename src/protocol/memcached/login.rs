@@ -184,6 +184,15 @@ impl Session {
         matches!(self.expecting, Expecting::Login(Login::Held(_)))
     }
 
+    /// Bytes that a login takes which waits to be judged.
+    pub fn login_bytes(&self) -> usize {
+        match &self.expecting {
+            Expecting::Login(Login::Checked(check)) => check.bytes(),
+            Expecting::Login(Login::Held(held)) => held.bytes(),
+            _ => 0,
+        }
+    }
+
     /// Whether the client is still to log in.
     #[inline]
     pub fn is_outside(&self, daemon: &Daemon) -> bool {

@@ -6,10 +6,10 @@ use crate::protocol::memcached::{ConnectionState, Daemon};
 use super::Connection;
 
 impl Connection {
-    /// Whether its client has left while its login is held back. Another that has ended its side, as scripts do, may
-    /// wait for its answers.
+    /// Whether its client has left while its login waits: has ended its side while it is held back, or is gone
+    /// altogether. Another that has ended its side, as scripts do, may wait for its answers.
     pub(super) fn is_given_up(&self) -> bool {
-        self.is_read_closed && self.session.is_held()
+        self.is_reset || self.is_read_closed && self.session.is_held()
     }
 
     /// Whether its client has had more than `seconds` to log in, and has not. 0 for no limit.
