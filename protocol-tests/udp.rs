@@ -496,7 +496,8 @@ fn public_addresses_need_an_option() {
     public.expect("mn\r\n", &["MN\r\n"]);
     // Whoever can forge an address could, too.
     let refused = "flush_all, cache_memlimit 8, verbosity 2, lru tune 10 20 0.2 2, slabs automove 0, \
-                   lru_crawler disable, refresh_certs, stats hotkeys 100, stats cachedump 1 0";
+                   lru_crawler disable, refresh_certs, stats hotkeys 100, stats cachedump 1 0, stats reset, stats r, \
+                   stats detail on, stats d off, stats slowlog reset";
     for command in refused.split(", ") {
         public.expect(format!("{command}\r\n"), &["CLIENT_ERROR not available over UDP\r\n"]);
     }

@@ -34,11 +34,29 @@ const CACHEDUMP_ITEMS_MAX: u32 = 50_000;
 /// Greatest number of a slab class that a cachedump may ask for.
 const CLASS_NUMBER_MAX: u32 = 63;
 
+/// Whether `stats <what> <argument>` changes what others are told.
+fn is_change(what: &[u8], argument: &[u8]) -> bool {
+    let is_short_for = |name: &[u8]| !what.is_empty() && name.starts_with(what);
+    match argument {
+        b"reset" if what == b"slowlog" => true,
+        b"on" | b"off" if is_short_for(b"detail") => true,
+        _ => is_short_for(b"reset"),
+    }
+}
+
 /// Answers `stats <what> <arguments>`, or gives the job of answering it.
 pub(super) fn answer(what: &[u8], arguments: [&[u8]; 2], turn: &mut Turn) -> Option<Job> {
     let is_short_for = |name: &[u8]| !what.is_empty() && name.starts_with(what);
     // Long answers to short questions, whose sender may be forged.
     if turn.carrier == Carrier::Datagram && (what == b"hotkeys" || is_short_for(b"cachedump")) {
+        turn.output.push(reply::NOT_OVER_UDP);
+        return None;
+    }
+    // Nor is a sender whose address may be forged to change anything for all, where anybody may be he.
+    if turn.carrier == Carrier::Datagram
+        && turn.daemon.settings.udp.is_public
+        && is_change(what, arguments[0])
+    {
         turn.output.push(reply::NOT_OVER_UDP);
         return None;
     }
