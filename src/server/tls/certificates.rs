@@ -112,8 +112,8 @@ struct Loaded {
 pub struct Certificates {
     settings: TlsSettings,
     loaded: RwLock<Loaded>,
-    /// Of the files when they were last read, also in vain.
-    stamps: RwLock<[Stamp; 3]>,
+    /// Of the files when they were last read, also in vain; but not if the system refused, for that passes.
+    stamps: RwLock<Option<[Stamp; 3]>>,
     /// Held while the files are read, so that who read them last has the last word; what a client was told of it.
     told: Mutex<Result<(), String>>,
 }
@@ -124,7 +124,7 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`] if one cannot be used.
     pub fn load(settings: &TlsSettings) -> Result<Certificates, TlsError> {
-        let stamps = RwLock::new(stamps(settings));
+        let stamps = RwLock::new(Some(stamps(settings)));
         let loaded = RwLock::new(Loader::new(settings)?.load()?);
         Ok(Certificates { settings: settings.clone(), loaded, stamps, told: Mutex::new(Ok(())) })
     }
@@ -146,29 +146,44 @@ impl Certificates {
     /// [`TlsError`] if one cannot be used; what was loaded before stays.
     pub fn reload(&self) -> Result<(), TlsError> {
         let mut told = self.told.lock();
-        let result = self.read_again();
-        *told = result.as_ref().map_or_else(|error| Err(error.reply()), |()| Ok(()));
-        result
+        *told = Ok(());
+        self.read_again(&mut told)
     }
 
-    fn read_again(&self) -> Result<(), TlsError> {
-        *self.stamps.write() = stamps(&self.settings);
+    /// The same if a file has changed since, or the system refused the last time; the log hears of what is wrong once.
+    pub fn reload_if_changed(&self) {
+        let mut told = self.told.lock();
+        if self.have_changed() {
+            // It has told the log why if it cannot.
+            let _ = self.read_again(&mut told);
+        }
+    }
+
+    fn read_again(&self, told: &mut Result<(), String>) -> Result<(), TlsError> {
+        let read = stamps(&self.settings);
         match Loader::new(&self.settings).and_then(|loader| loader.load()) {
             Ok(loaded) => {
                 *self.loaded.write() = loaded;
+                *self.stamps.write() = Some(read);
+                *told = Ok(());
                 log::info!("certificates are read again, days left: {}", self.days_left());
                 Ok(())
             }
             Err(error) => {
-                log::error!("certificates are not read again, the old ones stay: {error}");
+                // Such as too many open files: next time it may read them.
+                *self.stamps.write() = (error.exit_code != EXIT_OSERR).then_some(read);
+                let before = std::mem::replace(told, Err(error.reply()));
+                if before != *told {
+                    log::error!("certificates are not read again, the old ones stay: {error}");
+                }
                 Err(error)
             }
         }
     }
 
-    /// Whether a file has changed since it was last read.
-    pub fn have_changed(&self) -> bool {
-        *self.stamps.read() != stamps(&self.settings)
+    /// Whether a file may have changed since it was last read.
+    fn have_changed(&self) -> bool {
+        *self.stamps.read() != Some(stamps(&self.settings))
     }
 
     /// Whole days until the first certificate of the chain ends; negative once it has.
@@ -196,7 +211,8 @@ impl memcached::Certificates for Certificates {
     fn refresh(&self) -> Result<(), String> {
         let mut told = self.told.lock();
         if self.have_changed() {
-            *told = self.read_again().map_err(|error| error.reply());
+            // What there is to tell of it is noted.
+            let _ = self.read_again(&mut told);
         } else if told.is_ok() {
             self.loaded.write().at = Instant::now();
         }

@@ -32,10 +32,7 @@ pub(in crate::server) fn watch(certificates: &Arc<Certificates>, stop: &Receiver
             Err(RecvTimeoutError::Timeout) => {}
             Ok(()) | Err(RecvTimeoutError::Disconnected) => return,
         }
-        if certificates.have_changed() {
-            // It has told the log why if it cannot.
-            let _ = certificates.reload();
-        }
+        certificates.reload_if_changed();
     }
 }
 
