@@ -343,10 +343,16 @@ pub fn signal(pid: u32, name: &str) {
     assert!(status.success(), "cannot send {name} to {pid}");
 }
 
-/// Looks until `holds` is true. Panics after [`PATIENCE`].
+/// [`PATIENCE`], or what `LARDER_TEST_PATIENCE_SECS` says: for daemons that are made slow.
+fn patience() -> Duration {
+    let seconds = std::env::var("LARDER_TEST_PATIENCE_SECS").ok().and_then(|seconds| seconds.parse().ok());
+    seconds.map_or(PATIENCE, Duration::from_secs)
+}
+
+/// Looks until `holds` is true. Panics when [`patience`] ends.
 #[track_caller]
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain: {what}");
         thread::sleep(POLL_INTERVAL);
@@ -365,7 +371,7 @@ pub fn is_root() -> bool {
 }
 
 fn wait_for_end(child: &mut Child) -> Option<ExitStatus> {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         if let Some(status) = child.try_wait().expect("a child of ours") {
             return Some(status);
