@@ -38,7 +38,12 @@ impl Hash {
     /// What would be right.
     pub fn parse(text: &str) -> Result<Hash, &'static str> {
         const WANTED: &str = "expected a hash as `larder passwd` prints it, certificate or nopass";
+        const CHEAPER: &str = "expected a hash that costs at most 64 MiB, 16 passes and 4 lanes";
         let hash = PasswordHash::new(text).map_err(|_| WANTED)?;
+        // Before argon2 multiplies it, for which it may be too large.
+        if hash.params.get_decimal("p").is_some_and(|lanes| lanes > LANES_MAX) {
+            return Err(CHEAPER);
+        }
         let params = Params::try_from(&hash).map_err(|_| WANTED)?;
         if hash.algorithm.as_str() != "argon2id" || hash.hash.is_none() || hash.salt.is_none() {
             return Err(WANTED);
@@ -47,7 +52,7 @@ impl Hash {
             && params.t_cost() <= PASSES_MAX
             && params.p_cost() <= LANES_MAX;
         if !is_cheap {
-            return Err("expected a hash that costs at most 64 MiB, 16 passes and 4 lanes");
+            return Err(CHEAPER);
         }
         let mut key = [0; 32];
         OsRng.fill_bytes(&mut key);
@@ -142,6 +147,15 @@ mod tests {
         assert_eq!(hash.costs(), Hash::parse(&Hash::of(b"").unwrap()).unwrap().costs());
         assert!(!hash.verify(b"") && !hash.is_known(b""));
         assert!(PasswordHash::new(&hash.text).unwrap().hash.is_some());
+    }
+
+    /// Found by fuzzing: argon2 multiplies the lanes, which ends the process where that overflows and is checked.
+    #[test]
+    fn more_lanes_than_can_be_multiplied_are_refused() {
+        for lanes in [1 << 29, u32::MAX] {
+            let text = Hash::of(b"x").unwrap().replace("p=1", &format!("p={lanes}"));
+            assert!(Hash::parse(&text).is_err_and(|wanted| wanted.contains("4 lanes")));
+        }
     }
 
     #[test]
