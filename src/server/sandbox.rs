@@ -58,6 +58,8 @@ const SERVING: &[i64] = &[
     libc::SYS_fstat,
     libc::SYS_lseek,
     libc::SYS_newfstatat,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_stat, // musl's, for newfstatat
     libc::SYS_statx,
     // Signals, and the end.
     libc::SYS_exit,
@@ -67,6 +69,7 @@ const SERVING: &[i64] = &[
     libc::SYS_rt_sigreturn,
     libc::SYS_sigaltstack,
     libc::SYS_tgkill,
+    libc::SYS_tkill, // musl's, for tgkill
 ];
 
 /// What starting threads, and the end of the process, take beside it.
@@ -107,7 +110,10 @@ pub(super) fn confine_thread() -> io::Result<()> {
 fn program(calls: Vec<i64>, limits: Option<(i64, Vec<SeccompRule>)>) -> io::Result<BpfProgram> {
     let rules = calls.into_iter().map(|call| (call, Vec::new())).chain(limits);
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> = rules.collect();
-    rules.insert(libc::SYS_openat, vec![reading_only()?]);
+    rules.insert(libc::SYS_openat, vec![reading_only(2)?]);
+    // musl's, for openat.
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_open, vec![reading_only(1)?]);
     let (otherwise, listed) = (SeccompAction::Errno(libc::EPERM as u32), SeccompAction::Allow);
     let architecture = std::env::consts::ARCH.try_into().map_err(io::Error::other)?;
     let filter = SeccompFilter::new(rules, otherwise, listed, architecture).map_err(io::Error::other)?;
@@ -126,12 +132,11 @@ fn own_descriptors() -> io::Result<SeccompRule> {
     SeccompRule::new(conditions).map_err(io::Error::other)
 }
 
-/// Files are opened for reading, if at all.
-fn reading_only() -> io::Result<SeccompRule> {
-    const FLAGS: u8 = 2;
+/// Files are opened for reading, if at all. `flags` is the place of the flags among the call's arguments.
+fn reading_only(flags: u8) -> io::Result<SeccompRule> {
     let writing = libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC | libc::O_APPEND;
     let none_of_them = SeccompCmpOp::MaskedEq(writing as u64);
-    SeccompCondition::new(FLAGS, SeccompCmpArgLen::Dword, none_of_them, 0)
+    SeccompCondition::new(flags, SeccompCmpArgLen::Dword, none_of_them, 0)
         .and_then(|condition| SeccompRule::new(vec![condition]))
         .map_err(io::Error::other)
 }
