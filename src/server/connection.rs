@@ -433,7 +433,10 @@ impl Connection {
             {
                 self.session.identify(user);
             }
-            let _ = self.info.certificate.set(Box::new(names));
+            self.info.note_certificate(names);
+            if let Some(name) = self.session.user_name() {
+                self.info.note_user(name.as_bytes());
+            }
         }
     }
 
