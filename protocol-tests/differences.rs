@@ -83,6 +83,14 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ),
     ("tls::reloading::a_change_of_the_files_is_noticed", "memcached does not look"),
     ("tls::reloading::a_key_that_does_not_fit_yet_changes_nothing", "memcached does not look"),
+    (
+        "tls::handshakes::greetings_that_come_at_once_are_answered_between_the_requests_of_others",
+        NO_COUNT_OF_HANDSHAKES,
+    ),
+    (
+        "tls::handshakes::handshakes_that_come_at_once_are_done_between_the_requests_of_others",
+        NO_COUNT_OF_HANDSHAKES,
+    ),
     ("tls::reloading::a_session_does_not_outlive_the_certificates_it_began_with", NO_COUNT_OF_HANDSHAKES),
     ("tls::reloading::the_age_and_the_end_of_the_certificates_are_told", "memcached does not tell the end"),
     (

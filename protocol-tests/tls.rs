@@ -1,6 +1,7 @@
 //! TLS: who may connect how, and that the same bytes come through it as without.
 
 mod client;
+mod handshakes;
 mod hostile;
 mod pki;
 mod reloading;

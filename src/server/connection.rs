@@ -134,7 +134,7 @@ pub(super) struct Connection {
     is_closing: bool,
     /// Reading or writing failed, or the client talks nonsense.
     is_broken: bool,
-    /// Its token is in the worker's ready list.
+    /// Its token is in the worker's ready list, or among the handshakes that wait.
     pub is_in_ready_list: bool,
     /// Its token is in the worker's list of those that watch.
     pub is_in_watch_list: bool,
