@@ -157,6 +157,7 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ),
     ("crawler::a_dump_may_be_of_keys_that_begin_alike", "memcached's dumps take no prefix"),
     ("crawler::a_prefix_can_be_flushed", "memcached has no such command"),
+    ("prompts::the_question_before_a_flush_names_the_prefix", "memcached has no such command"),
     ("crawler::a_prefix_is_not_flushed_where_nothing_may_be", "memcached has no such command"),
     (
         "crawler::a_dump_waits_for_a_client_that_reads_slowly_and_nobody_else_does",
