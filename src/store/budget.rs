@@ -18,8 +18,9 @@ const GIVEN_UP_PART: usize = 32;
 
 /// Address space that must be left beyond a new page: what is allocated without a limit of the store's comes from it.
 pub(super) const HEADROOM_BYTES: usize = 32 << 20;
-/// How often that is looked at: once per so many bytes of new pages.
-const LOOK_BYTES: usize = 1 << 20;
+/// How much is asked for beside it, first the one and, where there is not so much, the other. Before the next question so
+/// many bytes of new pages are made, which leave what must be left.
+const STRETCHES_BYTES: [usize; 2] = [16 << 20, 1 << 20];
 
 /// The bytes of one page.
 pub(super) type PageBytes = Box<[u8]>;
@@ -176,11 +177,12 @@ impl Budget {
         {
             return true;
         }
-        let has_some = sys::has_memory(self.headroom_bytes);
-        if has_some {
-            self.unlooked.store(LOOK_BYTES / self.page_bytes, Relaxed);
+        let stretch = STRETCHES_BYTES.into_iter().find(|bytes| sys::has_memory(self.headroom_bytes + bytes));
+        if let Some(bytes) = stretch {
+            // This page is the first of them.
+            self.unlooked.store((bytes / self.page_bytes).saturating_sub(1), Relaxed);
         }
-        has_some
+        stretch.is_some()
     }
 
     /// Lowers the limit to what there is, but for what is given up.
