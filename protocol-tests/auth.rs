@@ -9,6 +9,7 @@ use tempfile::{NamedTempFile, TempDir};
 use crate::client::{Client, fill};
 use crate::differences::applies;
 use crate::server::{Kind, Launch, Server, free_port, wait_until};
+use crate::users::listed_users;
 
 const UNAUTHENTICATED: &str = "CLIENT_ERROR unauthenticated\r\n";
 const FAILURE: &str = "CLIENT_ERROR authentication failure\r\n";
@@ -230,6 +231,20 @@ fn whoever_watches_sees_no_login() {
         told += &String::from_utf8(watcher.read_some()).unwrap();
     }
     assert!(told.lines().all(|line| line.contains("key=seen")), "{told}");
+}
+
+#[test]
+fn connections_are_listed_with_names_and_never_with_what_proved_them() {
+    applies!();
+    let file = NamedTempFile::new().unwrap();
+    fs::write(file.path(), b"foo:verysecret\no\x1b\xff\r:verysecret\n").unwrap();
+    let server = guarded(&file);
+    let mut client = logged_in(&server, "foo verysecret");
+    let mut odd = server.client();
+    odd.expect_so_far(b"set x 0 0 15\r\no\x1b\xff\r verysecret\r\n", "STORED\r\n");
+    let _stranger = server.client();
+    assert_eq!(listed_users(&mut client), ["foo", "o%1B%FF%0D"]);
+    assert!(!client.ask_text("stats conns\r\n").contains("secret"));
 }
 
 #[test]

@@ -73,6 +73,7 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("logs::an_unknown_format_is_refused", OWN_LOG),
     ("tls::a_session_goes_on_where_it_began_and_nowhere_else", NO_COUNT_OF_HANDSHAKES),
     ("tls::the_name_in_a_clients_certificate_is_known", "memcached does not show it"),
+    ("tls::the_user_that_a_certificate_stands_for_is_listed", NO_USERS),
     ("tls::hostile::a_handshake_that_stands_still_hinders_nobody_and_is_closed", "memcached waits for it"),
     ("tls::hostile::tls_where_none_is_spoken_is_closed_and_told_of", "memcached takes it for commands"),
     ("tls::hostile::watchers_are_told_of_handshakes_that_fail", "the message is OpenSSL's"),
@@ -82,6 +83,14 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ),
     ("tls::reloading::a_change_of_the_files_is_noticed", "memcached does not look"),
     ("tls::reloading::a_key_that_does_not_fit_yet_changes_nothing", "memcached does not look"),
+    (
+        "tls::handshakes::greetings_that_come_at_once_are_answered_between_the_requests_of_others",
+        NO_COUNT_OF_HANDSHAKES,
+    ),
+    (
+        "tls::handshakes::handshakes_that_come_at_once_are_done_between_the_requests_of_others",
+        NO_COUNT_OF_HANDSHAKES,
+    ),
     ("tls::reloading::a_session_does_not_outlive_the_certificates_it_began_with", NO_COUNT_OF_HANDSHAKES),
     ("tls::reloading::the_age_and_the_end_of_the_certificates_are_told", "memcached does not tell the end"),
     (
@@ -148,6 +157,7 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ),
     ("crawler::a_dump_may_be_of_keys_that_begin_alike", "memcached's dumps take no prefix"),
     ("crawler::a_prefix_can_be_flushed", "memcached has no such command"),
+    ("prompts::the_question_before_a_flush_names_the_prefix", "memcached has no such command"),
     ("crawler::a_prefix_is_not_flushed_where_nothing_may_be", "memcached has no such command"),
     (
         "crawler::a_dump_waits_for_a_client_that_reads_slowly_and_nobody_else_does",
@@ -255,7 +265,12 @@ const LARDER_ONLY: &[(&str, &str)] = &[
         "memcached ends with 1 in either case, as for nothing else that is wrong",
     ),
     ("auth::a_file_that_everybody_may_read_is_warned_of", "memcached does not look"),
+    (
+        "auth::connections_are_listed_with_names_and_never_with_what_proved_them",
+        "memcached does not keep the name",
+    ),
     ("users::a_user_logs_in_with_the_password_that_was_hashed", NO_USERS),
+    ("users::connections_are_listed_with_their_users", NO_USERS),
     ("users::a_crowd_logs_in", NO_USERS),
     ("users::a_client_that_leaves_before_the_verdict_does_no_harm", NO_USERS),
     ("users::whoever_may_only_read_changes_nothing", NO_USERS),

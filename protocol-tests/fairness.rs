@@ -20,7 +20,7 @@ const BYTES: u64 = 256 << 10;
 const SLACK_BYTES: u64 = 16 << 10;
 
 /// Stops the daemon, has `send` done, and lets it go on.
-fn while_stopped(server: &Server, send: impl FnOnce()) {
+pub fn while_stopped(server: &Server, send: impl FnOnce()) {
     server.signal("STOP");
     wait_until("all threads stand still", || {
         let tasks = fs::read_dir(format!("/proc/{}/task", server.pid())).expect("the daemon runs");
@@ -87,7 +87,7 @@ fn the_keys_of_a_list_are_counted_too() {
 }
 
 /// A figure of `stats` as `patient` is told it when the daemon goes on, and what was sent while it stood still.
-fn figure_after(name: &str, server: &Server, patient: &mut Client, send: impl FnOnce()) -> u64 {
+pub fn figure_after(name: &str, server: &Server, patient: &mut Client, send: impl FnOnce()) -> u64 {
     let before = patient.stat(name);
     while_stopped(server, || {
         send();

@@ -44,6 +44,7 @@ mod meta_writes;
 mod noreply;
 mod numbers;
 mod pipelining;
+mod prompts;
 mod retrieval;
 mod simple;
 mod splitting;

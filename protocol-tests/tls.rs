@@ -1,6 +1,7 @@
 //! TLS: who may connect how, and that the same bytes come through it as without.
 
 mod client;
+mod handshakes;
 mod hostile;
 mod pki;
 mod reloading;
@@ -13,10 +14,13 @@ use std::sync::Arc;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ALL_VERSIONS, ClientConfig};
 use socket2::{Domain, Socket, Type};
+use tempfile::NamedTempFile;
 
 use crate::client::{Client, fill};
+use crate::conns::conns;
 use crate::differences::applies;
 use crate::server::{Kind, Launch, Server, wait_until};
+use crate::users::token;
 
 use client::TlsClient;
 pub use pki::Authority;
@@ -346,6 +350,29 @@ fn the_name_in_a_clients_certificate_is_known() {
     let second = TlsClient::connect(server.address(), &config).expect("TLS");
     assert_eq!((first.is_resumed(), second.is_resumed()), (false, true));
     assert_eq!(names(&server), ["a%20friend", "a%20friend"]);
+}
+
+#[test]
+fn the_user_that_a_certificate_stands_for_is_listed() {
+    applies!();
+    let mut users = NamedTempFile::new().expect("a file");
+    users.write_all(b"owner nopass all\nfriend certificate read\nguest nopass read\n").expect("a file");
+    let options = ["-o", "ssl_ca_cert=CA", "--users-file", users.path().to_str().expect("text")];
+    let server = TlsServer::listening("mtls:127.0.0.1", &options);
+    let mut owner = server.plain();
+    owner.expect_so_far(token("owner x"), "STORED\r\n");
+    let config = |name| server.authority.client(ALL_VERSIONS, Some(&server.authority.issue(name)));
+    // No login: whoever shows this certificate is in.
+    let _friend = TlsClient::connect(server.address(), &config("friend")).expect("TLS");
+    // Whoever shows that one is nobody before a login.
+    let mut guest = TlsClient::begin(server.address(), &config("other"));
+    guest.send(token("guest x"));
+    guest.want("STORED\r\n");
+    let shown = conns(&mut owner).into_iter().map(|(_, conn)| {
+        ["certificate", "user"].map(|name| conn.get(name).map_or("", String::as_str).to_owned())
+    });
+    let shown: Vec<_> = shown.filter(|names| names.iter().any(|name| !name.is_empty())).collect();
+    assert_eq!(shown, [["", "owner"], ["friend", "friend"], ["other", "guest"]]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::process::{Command, Output, Stdio};
 use tempfile::NamedTempFile;
 
 use crate::client::{Client, fill};
+use crate::conns::conns;
 use crate::differences::applies;
 use crate::server::{Launch, Server, wait_until};
 
@@ -80,6 +81,28 @@ fn a_user_logs_in_with_the_password_that_was_hashed() {
     wait_until("the first failure is told of", || server.stderr().contains("cannot log in as 'app'"));
     // The second time the password is known.
     logged_in(&server, "app secret").expect("get k\r\n", "VALUE k 0 1\r\n1\r\nEND\r\n");
+}
+
+/// The users that `stats conns` tells, in the order of descriptors.
+pub fn listed_users(client: &mut Client) -> Vec<String> {
+    conns(client).into_iter().filter_map(|(_, mut conn)| conn.remove("user")).collect()
+}
+
+#[test]
+fn connections_are_listed_with_their_users() {
+    applies!();
+    // A name may hold what a terminal obeys, and what looks as if it were encoded.
+    let users = format!("owner nopass all\no\u{1b}[2J%41\u{e9} nopass none\n{}", line(&["app"]));
+    let (server, _file) = with_users(&users, &[]);
+    let mut owner = logged_in(&server, "owner x");
+    let mut stranger = server.client();
+    stranger.expect_so_far(token("app wrong"), FAILURE);
+    let _odd = logged_in(&server, "o\u{1b}[2J%41\u{e9} x");
+    let _app = logged_in(&server, "app secret");
+    assert_eq!(listed_users(&mut owner), ["owner", "o%1B%5B2J%2541%C3%A9", "app"]);
+    stranger.expect_so_far(token("app secret"), "STORED\r\n");
+    stranger.expect("get k\r\n", "END\r\n");
+    assert_eq!(listed_users(&mut owner), ["owner", "app", "o%1B%5B2J%2541%C3%A9", "app"]);
 }
 
 #[test]

@@ -13,14 +13,14 @@ use crate::differences::{applies, start};
 use crate::server::{Kind, wait_until};
 
 /// A connection without TLS to where it is spoken.
-fn raw(server: &TlsServer) -> TcpStream {
+pub fn raw(server: &TlsServer) -> TcpStream {
     let stream = TcpStream::connect(server.address()).expect("somebody listens");
     stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
     stream
 }
 
 /// The greeting of a client.
-fn hello(server: &TlsServer) -> Vec<u8> {
+pub fn hello(server: &TlsServer) -> Vec<u8> {
     let name = "localhost".try_into().expect("a name");
     let config = server.authority.client(&[&TLS13], None);
     let mut hello = Vec::new();

@@ -136,7 +136,7 @@ pub(super) struct Connection {
     is_broken: bool,
     /// An event said that nobody is at its other end any more.
     is_reset: bool,
-    /// Its token is in the worker's ready list.
+    /// Its token is in the worker's ready list, or among the handshakes that wait.
     pub is_in_ready_list: bool,
     /// Its token is in the worker's list of those that watch.
     pub is_in_watch_list: bool,
@@ -437,7 +437,10 @@ impl Connection {
             {
                 self.session.identify(user);
             }
-            let _ = self.info.certificate.set(Box::new(names));
+            self.info.note_certificate(names);
+            if let Some(name) = self.session.user_name() {
+                self.info.note_user(name.as_bytes());
+            }
         }
     }
 

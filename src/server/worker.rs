@@ -5,6 +5,7 @@
 //! turn was used up. Readiness is edge-triggered and would not be told again, so the list is the only
 //! thing that remembers them.
 
+mod handshakes;
 mod silence;
 #[cfg(test)]
 mod tests;
@@ -35,13 +36,12 @@ use super::pace::{Client, Pace};
 use super::tls::Certificates;
 use super::transport::Newcomer;
 use super::udp::UdpEndpoint;
+use handshakes::Handshakes;
 
 /// Events taken from the kernel at a time.
 const EVENTS_MAX: usize = 1024;
 /// Connections of a crowd taken in before those who are connected have their turns again.
 const ADOPTED_PER_ROUND: usize = 64;
-/// Steps of TLS handshakes taken before those who are connected have their turns again: one may take a millisecond.
-const HANDSHAKE_STEPS_PER_ROUND: usize = 2;
 /// Upkeep is looked for this often; nothing else wakes an idle worker.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(1);
 /// The pause before upkeep goes on that had more to do, some times what a call of it takes.
@@ -134,10 +134,7 @@ pub(super) struct Worker {
     complaints: Complaints,
     /// `None` without TLS.
     certificates: Option<Arc<Certificates>>,
-    /// Connections that began with a handshake, and when.
-    handshakes: VecDeque<(Token, Seconds)>,
-    /// Steps that may still be taken in this round.
-    handshake_steps_left: usize,
+    handshakes: Handshakes,
     daemon: Arc<Daemon>,
     now: Now,
     /// When it woke up for this round.
@@ -207,8 +204,7 @@ impl Worker {
             buffers: Buffers::new(),
             complaints: Complaints::default(),
             certificates,
-            handshakes: VecDeque::new(),
-            handshake_steps_left: 0,
+            handshakes: Handshakes::default(),
             held: Held::new(daemon.settings.read_buf_mem_limit, daemon.settings.threads),
             turns_since_short: 0,
             now,
@@ -245,7 +241,7 @@ impl Worker {
             self.pace.begin_round(instant);
             self.daemon.clock.refresh(&mut self.now, instant);
             let waiting = self.ready.len();
-            self.handshake_steps_left = HANDSHAKE_STEPS_PER_ROUND;
+            self.handshakes.begin_round();
             for event in &events {
                 if event.token() == WAKER {
                     // From here on the listener wakes it again.
@@ -260,6 +256,7 @@ impl Worker {
                     self.turn_of_ready(token);
                 }
             }
+            self.go_on_with_handshakes();
             if !self.logins.is_empty() && (self.has_verdicts || self.logins_looked_at != self.now.seconds) {
                 self.go_on_with_logins();
             }
@@ -286,7 +283,8 @@ impl Worker {
 
     /// How long to wait for events.
     fn patience(&self) -> Duration {
-        if !self.ready.is_empty() || self.has_newcomers || !self.idle.is_empty() {
+        let has_work = !self.ready.is_empty() || self.handshakes.has_waiting();
+        if has_work || self.has_newcomers || !self.idle.is_empty() {
             Duration::ZERO
         } else if !self.watching.is_empty() {
             WATCH_PERIOD.min(self.upkeep_pause)
@@ -320,7 +318,7 @@ impl Worker {
             let token = Token(place.key());
             let connection = place.insert(Box::new(Connection::new(newcomer, self.number, self.now.seconds)));
             if connection.is_handshaking() {
-                self.handshakes.push_back((token, self.now.seconds));
+                self.handshakes.begin(token, self.now.seconds);
             }
             self.daemon.note_connected(connection.info());
             self.daemon.counters(self.number, connection.info().tag).count_connected();
@@ -361,21 +359,25 @@ impl Worker {
         secured
     }
 
-    /// Whether a connection has to wait with the next step of its TLS handshake, for a turn after those of others.
+    /// Whether a connection has to wait with the next step of its TLS handshake, for those of others and their turns.
     fn postpones(&mut self, token: Token) -> bool {
         let Some(connection) = self.connections.get_mut(token.0) else { return false };
-        if !connection.is_handshaking() {
+        if !connection.is_handshaking() || self.handshakes.may_step() {
             return false;
         }
-        if self.handshake_steps_left > 0 {
-            self.handshake_steps_left -= 1;
-            return false;
-        }
-        if !connection.is_in_ready_list {
-            connection.is_in_ready_list = true;
-            self.ready.push_back(token);
+        if !std::mem::replace(&mut connection.is_in_ready_list, true) {
+            self.handshakes.wait(token);
         }
         true
+    }
+
+    /// Takes the steps of this round that are left for handshakes that wait.
+    fn go_on_with_handshakes(&mut self) {
+        while let Some(token) = self.handshakes.next() {
+            if self.leaves_ready_list(token) && self.handshakes.take_step() {
+                self.turn(token);
+            }
+        }
     }
 
     /// Lets those that watch have what there is to tell.
@@ -429,14 +431,16 @@ impl Worker {
         if let Some(number) = udp_number(token) {
             return self.turn_of_udp(number);
         }
-        // Its place may be empty, or taken by a newer connection that is not in the list.
-        match self.connections.get_mut(token.0) {
-            Some(connection) if connection.is_in_ready_list => connection.is_in_ready_list = false,
-            _ => return,
-        }
-        if !self.postpones(token) {
+        if self.leaves_ready_list(token) && !self.postpones(token) {
             self.turn(token);
         }
+    }
+
+    /// Whether the connection that this token was in a list for is there: its place may be empty, or taken by a newer one
+    /// that is in no list.
+    fn leaves_ready_list(&mut self, token: Token) -> bool {
+        let connection = self.connections.get_mut(token.0);
+        connection.is_some_and(|connection| std::mem::take(&mut connection.is_in_ready_list))
     }
 
     fn turn(&mut self, token: Token) {

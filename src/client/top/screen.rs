@@ -35,16 +35,22 @@ pub(super) fn run(mut app: App, sources: Vec<Source>) -> Result<(), Failure> {
     }
     end_with_terminal().map_err(of_terminal)?;
     let watch = Watch::start(sources, app.interval)?;
-    // A panic gives the terminal back as well: this sees to it, but for the cursor.
-    let mut terminal = ratatui::try_init().map_err(of_terminal)?;
+    let mut terminal = take_over().map_err(of_terminal)?;
+    let ended = show(&mut terminal, &mut app, &watch, &is_over);
+    let restored = ratatui::try_restore();
+    ended.and(restored).map_err(of_terminal)
+}
+
+/// Takes the terminal over. From then on a panic of any thread gives it back.
+fn take_over() -> io::Result<DefaultTerminal> {
+    // This sees to it, but for the cursor.
+    let terminal = ratatui::try_init()?;
     let restore = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let _ = execute!(io::stdout(), Show);
         restore(panic);
     }));
-    let ended = show(&mut terminal, &mut app, &watch, &is_over);
-    let restored = ratatui::try_restore();
-    ended.and(restored).map_err(of_terminal)
+    Ok(terminal)
 }
 
 /// Ends the process when its terminal goes away, whether or not a signal tells of that: crossterm would read its end
@@ -115,4 +121,67 @@ fn wish(key: KeyEvent) -> Option<Wish> {
         KeyCode::Char('?' | 'h') => Wish::Help,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    use nix::pty::{Winsize, openpty};
+    use nix::sys::termios::tcgetattr;
+
+    use super::*;
+
+    /// Set where a test is to panic while it has the terminal.
+    const PANICS: &str = "LARDER_TEST_PANICS";
+    const THIS: &str = "client::top::screen::tests::a_panic_gives_the_terminal_back";
+
+    /// Takes a terminal over, hides the cursor, and panics, in a thread of its own if `is_elsewhere`.
+    fn panic_in_terminal(is_elsewhere: bool) {
+        let mut terminal = take_over().unwrap();
+        terminal.draw(|frame| frame.render_widget("drawn", frame.area())).unwrap();
+        if is_elsewhere {
+            let _ = thread::spawn(|| panic!("on purpose")).join();
+            process::exit(101);
+        }
+        panic!("on purpose");
+    }
+
+    #[test]
+    fn a_panic_gives_the_terminal_back() {
+        if let Some(place) = std::env::var_os(PANICS) {
+            panic_in_terminal(place == "elsewhere");
+        }
+        for place in ["here", "elsewhere"] {
+            let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+            let pty = openpty(&size, None).unwrap();
+            let its = || Stdio::from(pty.slave.try_clone().unwrap());
+            let mut ours = File::from(pty.master);
+            let before = tcgetattr(&ours).unwrap();
+            let mut child = Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", THIS, "--nocapture"])
+                .env(PANICS, place)
+                .stdin(its())
+                .stdout(its())
+                .stderr(its())
+                .spawn()
+                .unwrap();
+            drop(pty.slave);
+            let (mut shown, mut bytes) = (String::new(), [0; 4096]);
+            // Once nobody has the other end there is an error.
+            while let Ok(count) = ours.read(&mut bytes) {
+                shown.push_str(&String::from_utf8_lossy(&bytes[..count]));
+            }
+            assert_eq!(child.wait().unwrap().code(), Some(101), "{shown}");
+            assert!(tcgetattr(&ours).unwrap() == before, "{place}: {shown:?}");
+            let at =
+                |what: &str| shown.rfind(what).unwrap_or_else(|| panic!("{place}: no {what:?} in {shown:?}"));
+            assert!(at("\x1b[?1049h") < at("drawn") && at("drawn") < at("\x1b[?1049l"), "{place}: {shown:?}");
+            assert!(at("\x1b[?25l") < at("\x1b[?25h"), "{place}: {shown:?}");
+            // What went wrong is said where it stays to be seen.
+            assert!(at("\x1b[?1049l") < at("on purpose"), "{place}: {shown:?}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::base::clock::Seconds;
 
+use super::encoding;
 use super::reply;
 use super::session::Turn;
 use super::stats::Lines;
@@ -85,6 +86,15 @@ impl ConnectionState {
     ];
 }
 
+/// Who a client is, as far as it has shown.
+#[derive(Debug, Default)]
+struct Identity {
+    /// What its certificate says, a good one.
+    certificate: Option<CertificateNames>,
+    /// The user that it is.
+    user: OnceLock<Box<[u8]>>,
+}
+
 /// What is known of one connection.
 #[derive(Debug)]
 pub struct ConnectionInfo {
@@ -98,8 +108,8 @@ pub struct ConnectionInfo {
     pub tag: Tag,
     /// The number of the worker that serves it; `None` for the others.
     pub worker: Option<u16>,
-    /// What the client's certificate says, once it has shown a good one.
-    pub certificate: OnceLock<Box<CertificateNames>>,
+    /// Boxed, since most have shown nothing.
+    identity: OnceLock<Box<Identity>>,
     state: AtomicU8,
     last_command: AtomicU32,
 }
@@ -124,7 +134,7 @@ impl ConnectionInfo {
             listen_address,
             tag,
             worker: None,
-            certificate: OnceLock::new(),
+            identity: OnceLock::new(),
             state,
             last_command,
         }
@@ -145,6 +155,17 @@ impl ConnectionInfo {
     #[inline]
     pub fn note_command(&self, now: Seconds) {
         self.last_command.store(now.0, Relaxed);
+    }
+
+    /// Writes down what the client's certificate says, which comes before anything else of the client.
+    pub fn note_certificate(&self, names: CertificateNames) {
+        let certificate = Some(names);
+        let _ = self.identity.set(Box::new(Identity { certificate, ..Identity::default() }));
+    }
+
+    /// Writes down which user the client is: one for as long as the connection lives.
+    pub fn note_user(&self, name: &[u8]) {
+        let _ = self.identity.get_or_init(Box::default).user.set(name.into());
     }
 
     /// Seconds since the last command.
@@ -258,8 +279,13 @@ fn list(info: &ConnectionInfo, turn: &mut Turn) {
     if let Some(worker) = info.worker {
         lines.add(format_args!("{fd}:worker"), worker);
     }
-    if let Some(names) = info.certificate.get() {
+    let Some(identity) = info.identity.get() else { return };
+    if let Some(names) = &identity.certificate {
         lines.add(format_args!("{fd}:certificate"), tls::shown(names));
+    }
+    if let Some(name) = identity.user.get() {
+        // A name may hold any bytes, those that move a terminal's cursor among them.
+        lines.add(format_args!("{fd}:user"), encoding::uri(name));
     }
 }
 

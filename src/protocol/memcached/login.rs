@@ -108,7 +108,7 @@ impl Session {
     /// Answers, or has the client wait.
     fn note_judged(&mut self, judged: Judged, name: &[u8], turn: &mut Turn) {
         self.expecting = Expecting::Login(match judged {
-            Judged::Admitted(admitted) => return self.admit(admitted, turn),
+            Judged::Admitted(admitted) => return self.admit(admitted, name, turn),
             Judged::Later(check) => Login::Checked(check),
             Judged::Held(held) => Login::Held(held),
             Judged::Busy => {
@@ -123,8 +123,11 @@ impl Session {
         });
     }
 
-    fn admit(&mut self, admitted: Admitted, turn: &mut Turn) {
+    fn admit(&mut self, admitted: Admitted, name: &[u8], turn: &mut Turn) {
         self.identify(admitted);
+        if let Some(info) = turn.daemon.registry.get(turn.fd) {
+            info.note_user(name);
+        }
         // What comes behind the login in this turn is the user's already.
         self.limit(turn);
         turn.output.push(reply::STORED);

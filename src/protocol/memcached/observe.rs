@@ -8,6 +8,7 @@ use std::io::Write;
 use crate::base::clock::Deadline;
 use crate::store::{Peek, StoreMode, StoreOutcome};
 
+use super::daemon::Daemon;
 use super::detail::Event;
 use super::encoding;
 use super::hotkeys::{self, SAMPLED};
@@ -36,16 +37,14 @@ pub(super) fn before(request: &Request, turn: &Turn) {
     match *request {
         Request::Store { key, .. } => {
             count(key, Event::Set, turn);
-            looked_up(key, turn);
+            looked_up(key, false, turn);
         }
         Request::Arithmetic { key, .. } | Request::Touch { key, .. } => {
-            looked_up(key, turn);
+            looked_up(key, false, turn);
         }
         Request::Delete { key, .. } => {
             count(key, Event::Delete, turn);
-            if let Peek::Found((class, size)) = looked_up(key, turn) {
-                deleted(key, "delete", class, size, turn);
-            }
+            to_be_deleted(key, "delete", turn);
         }
         _ => {}
     }
@@ -54,8 +53,16 @@ pub(super) fn before(request: &Request, turn: &Turn) {
 /// Tells of a key that is about to be answered by the get family.
 #[cold]
 pub(super) fn fetched(key: &[u8], turn: &Turn) {
-    let found = matches!(looked_up(key, turn), Peek::Found(_));
+    let found = matches!(looked_up(key, turn.observed & DETAIL != 0, turn), Some(Peek::Found(_)));
     count(key, if found { Event::Hit } else { Event::Miss }, turn);
+}
+
+/// Tells of a key that a client is about to delete.
+pub(super) fn to_be_deleted(key: &[u8], command: &str, turn: &Turn) {
+    let is_watched = turn.observed & DELETIONS != 0;
+    if let Some(Peek::Found((class, size))) = looked_up(key, is_watched, turn) {
+        deleted(key, command, class, size, turn);
+    }
 }
 
 fn count(key: &[u8], event: Event, turn: &Turn) {
@@ -64,11 +71,19 @@ fn count(key: &[u8], event: Event, turn: &Turn) {
     }
 }
 
-/// Tells of a look-up.
-pub(super) fn looked_up(key: &[u8], turn: &Turn) -> Peek<Seen> {
-    let store = &turn.daemon.store;
+/// Tells of a look-up, and gives what it finds. Where nobody is told of it, it is only made if the caller says that it
+/// `is_needed`.
+pub(super) fn looked_up(key: &[u8], is_needed: bool, turn: &Turn) -> Option<Peek<Seen>> {
+    let Daemon { store, watch, .. } = turn.daemon;
+    let is_told = !watch.drops(FETCHERS);
+    if !is_told && !is_needed {
+        return None;
+    }
     let seen = store.peek(&store.key(key), turn.now.seconds, |item| (item.class + 1, item.value_bytes));
-    turn.daemon.watch.tell(FETCHERS, |line| {
+    if !is_told {
+        return Some(seen);
+    }
+    watch.tell(FETCHERS, |line| {
         let (status, class, size) = match seen {
             Peek::NotFound => ("not_found", 0, 0),
             Peek::Expired => ("expired", 0, 0),
@@ -78,11 +93,11 @@ pub(super) fn looked_up(key: &[u8], turn: &Turn) -> Peek<Seen> {
         line.extend(encoding::uri(key).flat_map(str::as_bytes));
         let _ = write!(line, " status={status} clsid={class} cfd={} size={size}", turn.fd);
     });
-    seen
+    Some(seen)
 }
 
 /// Tells of a deletion by a client.
-pub(super) fn deleted(key: &[u8], command: &str, class: usize, size: usize, turn: &Turn) {
+fn deleted(key: &[u8], command: &str, class: usize, size: usize, turn: &Turn) {
     turn.daemon.watch.tell(DELETIONS, |line| {
         line.extend_from_slice(b"type=deleted key=");
         line.extend(encoding::uri(key).flat_map(str::as_bytes));

@@ -3,10 +3,14 @@
 //! Whoever has something to tell first looks at one word of bits, which is 0 unless somebody watches. A line is
 //! copied to each watcher's buffer; where that is full it is dropped and counted, so that a slow watcher slows
 //! nobody. The session of a watcher takes the lines from its buffer, whenever its worker gives it a turn.
+//!
+//! A watcher whose buffer was found full has no room until it has read some of it. While that is so of all who want a
+//! stream the stream is *closed*: a line is then not even written but counted at its stream, without a lock, and the
+//! count goes to the watchers when one of them has room again, or comes or leaves ([`WatchHub::settle`]).
 
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -38,6 +42,10 @@ pub(super) const TAGS: u32 = 1 << 30;
 /// Not a topic of watchers: [`super::detail`] counts.
 pub(super) const DETAIL: u32 = 1 << 31;
 
+/// Streams that have lines: the bits from the first on.
+const STREAMS: usize = 6;
+const _: () = assert!(SYSEVENTS == 1 << (STREAMS - 1));
+
 /// Streams by name. Those of memcached's proxy, and rawcmds, never have a line, there as here.
 const TOPICS: [(&[u8], u32); 10] = [
     (b"fetchers", FETCHERS),
@@ -63,6 +71,10 @@ const SKIPPED_LINE_BYTES: usize = 32;
 pub struct WatchHub {
     /// What anybody wants to know, as bits.
     observed: AtomicU32,
+    /// Streams that are closed, as bits. Changes under the lock of `watchers`.
+    closed: AtomicU32,
+    /// By stream: lines that were dropped because it was closed, and are in no other count yet.
+    dropped: [AtomicU64; STREAMS],
     watchers: Mutex<Vec<Arc<Watcher>>>,
     /// Bytes that wait for one watcher at most.
     buffer_bytes: usize,
@@ -75,21 +87,20 @@ pub struct WatchHub {
 #[derive(Debug)]
 struct Watcher {
     topics: u32,
-    pending: Mutex<Pending>,
-}
-
-/// Lines on their way to one watcher.
-#[derive(Debug, Default)]
-struct Pending {
-    bytes: Vec<u8>,
+    /// Lines on their way to it.
+    pending: Mutex<Vec<u8>>,
+    /// A line found no room, and the watcher has taken none since. Changes under the lock of all watchers.
+    is_full: AtomicBool,
     /// Lines dropped since the last one that found room.
-    skipped: u64,
+    skipped: AtomicU64,
 }
 
 impl WatchHub {
     pub(super) fn new(buffer_bytes: usize) -> WatchHub {
         WatchHub {
             observed: AtomicU32::new(0),
+            closed: AtomicU32::new(0),
+            dropped: Default::default(),
             watchers: Mutex::default(),
             buffer_bytes,
             written: AtomicU64::new(0),
@@ -113,37 +124,99 @@ impl WatchHub {
         }
     }
 
-    /// Brings what watchers want to know up to date.
-    fn note_topics(&self, watchers: &[Arc<Watcher>]) {
+    /// Another who watches; `None` if there are too many.
+    fn watching(hub: Arc<WatchHub>, topics: u32) -> Option<Watching> {
+        let watcher = Arc::new(Watcher::new(topics));
+        let mut is_one = false;
+        hub.change(|watchers| {
+            is_one = watchers.len() < WATCHERS_MAX;
+            if is_one {
+                watchers.push(watcher.clone());
+            }
+        });
+        is_one.then_some(Watching { hub, watcher })
+    }
+
+    /// Lets `change` change who watches.
+    fn change(&self, change: impl FnOnce(&mut Vec<Arc<Watcher>>)) {
+        let mut watchers = self.watchers.lock();
+        self.settle(&watchers);
+        change(&mut watchers);
         let topics = watchers.iter().fold(0, |topics, watcher| topics | watcher.topics);
-        for bit in [FETCHERS, MUTATIONS, EVICTIONS, CONNEVENTS, DELETIONS, SYSEVENTS] {
+        for bit in (0..STREAMS).map(|stream| 1 << stream) {
             self.observe(bit, topics & bit != 0);
         }
+        // The next line of each finds out how it is.
+        self.closed.store(0, Relaxed);
+    }
+
+    /// Counts what was dropped without a look at the watchers, who have been the same ever since.
+    fn settle(&self, watchers: &[Arc<Watcher>]) {
+        for (stream, dropped) in self.dropped.iter().enumerate() {
+            if dropped.load(Relaxed) == 0 {
+                continue;
+            }
+            let count = dropped.swap(0, Relaxed);
+            self.written.fetch_add(count, Relaxed);
+            for watcher in watchers.iter().filter(|watcher| watcher.topics & (1 << stream) != 0) {
+                watcher.skipped.fetch_add(count, Relaxed);
+                self.skipped.fetch_add(count, Relaxed);
+            }
+        }
+    }
+
+    /// A watcher that had no room has taken some lines.
+    fn reopen(&self, watcher: &Watcher) {
+        let watchers = self.watchers.lock();
+        self.settle(&watchers);
+        watcher.is_full.store(false, Relaxed);
+        self.closed.fetch_and(!watcher.topics, Relaxed);
+    }
+
+    /// Whether a line of the stream `topic` has nobody to go to: nobody wants it, or nobody has room for it, which is
+    /// then counted.
+    #[inline]
+    pub(super) fn drops(&self, topic: u32) -> bool {
+        if self.observed() & topic == 0 {
+            return true;
+        }
+        let is_closed = self.closed.load(Relaxed) & topic != 0;
+        if is_closed && let Some(dropped) = self.dropped.get(topic.trailing_zeros() as usize) {
+            dropped.fetch_add(1, Relaxed);
+        }
+        is_closed
     }
 
     /// Tells everybody who watches `topic`. `fill` writes the line without time, number and line end.
     pub(super) fn tell(&self, topic: u32, fill: impl FnOnce(&mut Vec<u8>)) {
-        if self.observed() & topic == 0 {
+        if self.drops(topic) {
             return;
         }
         let mut body = Vec::with_capacity(256);
         fill(&mut body);
         let micros = clock::unix_micros();
         let watchers = self.watchers.lock();
+        self.settle(&watchers);
         let number = self.written.fetch_add(1, Relaxed) + 1;
         let mut line = Vec::with_capacity(body.len() + 64);
         // Writing to a vector cannot fail.
         let _ = write!(line, "ts={}.{:06} gid={number} ", micros / 1_000_000, micros % 1_000_000);
         line.extend_from_slice(&body);
         line.push(b'\n');
+        let mut has_room = false;
         for watcher in watchers.iter().filter(|watcher| watcher.topics & topic != 0) {
             let counter = if watcher.push(&line, self.buffer_bytes) { &self.sent } else { &self.skipped };
             counter.fetch_add(1, Relaxed);
+            has_room |= !watcher.is_full.load(Relaxed);
+        }
+        if !has_room {
+            self.closed.fetch_or(topic, Relaxed);
         }
     }
 
     /// Written, skipped, sent lines, in the order of `stats`.
     pub(super) fn figures(&self) -> [u64; 3] {
+        self.settle(&self.watchers.lock());
         [&self.written, &self.skipped, &self.sent].map(|count| count.load(Relaxed))
     }
 
@@ -190,25 +263,38 @@ impl WatchHub {
 }
 
 impl Watcher {
+    fn new(topics: u32) -> Watcher {
+        Watcher {
+            topics,
+            pending: Mutex::default(),
+            is_full: AtomicBool::new(false),
+            skipped: AtomicU64::new(0),
+        }
+    }
+
     /// `false` if the line found no room.
     fn push(&self, line: &[u8], buffer_bytes: usize) -> bool {
-        let mut pending = self.pending.lock();
-        let has_room = pending.bytes.len() + line.len() + SKIPPED_LINE_BYTES <= buffer_bytes;
+        let mut has_room = !self.is_full.load(Relaxed);
         if has_room {
-            pending.tell_skipped();
-            pending.bytes.extend_from_slice(line);
-        } else {
-            pending.skipped += 1;
+            let mut pending = self.pending.lock();
+            has_room = pending.len() + line.len() + SKIPPED_LINE_BYTES <= buffer_bytes;
+            if has_room {
+                self.tell_skipped(&mut pending);
+                pending.extend_from_slice(line);
+            } else {
+                // One that has nothing to take would never have room again.
+                self.is_full.store(!pending.is_empty(), Relaxed);
+            }
+        }
+        if !has_room {
+            self.skipped.fetch_add(1, Relaxed);
         }
         has_room
     }
-}
 
-impl Pending {
-    fn tell_skipped(&mut self) {
-        if self.skipped > 0 {
-            let _ = writeln!(self.bytes, "skipped={}", self.skipped);
-            self.skipped = 0;
+    fn tell_skipped(&self, pending: &mut Vec<u8>) {
+        if self.skipped.load(Relaxed) > 0 {
+            let _ = writeln!(pending, "skipped={}", self.skipped.swap(0, Relaxed));
         }
     }
 }
@@ -223,30 +309,38 @@ pub(super) struct Watching {
 impl Watching {
     /// Moves lines to the output, as many as it may hold. `false` if there are no more.
     pub fn go_on(&mut self, output: &mut Output) -> bool {
+        let count = self.take(output);
+        if count > 0 && self.watcher.is_full.load(Relaxed) {
+            self.hub.reopen(&self.watcher);
+        }
         let mut pending = self.watcher.pending.lock();
-        let count = pending.bytes.len().min(OUTPUT_BYTES_MAX.saturating_sub(output.pending()));
-        output.push(&pending.bytes[..count]);
-        pending.bytes.drain(..count);
-        if pending.bytes.len() + SKIPPED_LINE_BYTES <= self.hub.buffer_bytes {
-            pending.tell_skipped();
+        if pending.len() + SKIPPED_LINE_BYTES <= self.hub.buffer_bytes {
+            self.watcher.tell_skipped(&mut pending);
         }
-        if pending.bytes.is_empty() && pending.bytes.capacity() > IDLE_BUFFER_BYTES {
-            pending.bytes = Vec::new();
+        if pending.is_empty() && pending.capacity() > IDLE_BUFFER_BYTES {
+            *pending = Vec::new();
         }
-        !pending.bytes.is_empty()
+        !pending.is_empty()
+    }
+
+    /// How many bytes it moved.
+    fn take(&mut self, output: &mut Output) -> usize {
+        let mut pending = self.watcher.pending.lock();
+        let count = pending.len().min(OUTPUT_BYTES_MAX.saturating_sub(output.pending()));
+        output.push(&pending[..count]);
+        pending.drain(..count);
+        count
     }
 
     /// Whether lines wait.
     pub fn has_lines(&self) -> bool {
-        !self.watcher.pending.lock().bytes.is_empty()
+        !self.watcher.pending.lock().is_empty()
     }
 }
 
 impl Drop for Watching {
     fn drop(&mut self) {
-        let mut watchers = self.hub.watchers.lock();
-        watchers.retain(|watcher| !Arc::ptr_eq(watcher, &self.watcher));
-        self.hub.note_topics(&watchers);
+        self.hub.change(|watchers| watchers.retain(|watcher| !Arc::ptr_eq(watcher, &self.watcher)));
     }
 }
 
@@ -270,15 +364,7 @@ pub(super) fn begin(topics: Option<u32>, turn: &Turn) -> Result<Watching, &'stat
     }
     let topics = topics.ok_or(reply::ERROR)?;
     let hub = turn.daemon.watch.clone();
-    let watcher = Arc::new(Watcher { topics, pending: Mutex::default() });
-    let mut watchers = hub.watchers.lock();
-    if watchers.len() >= WATCHERS_MAX {
-        return Err(reply::TOO_MANY_WATCHERS);
-    }
-    watchers.push(watcher.clone());
-    hub.note_topics(&watchers);
-    drop(watchers);
-    Ok(Watching { hub, watcher })
+    WatchHub::watching(hub, topics).ok_or(reply::TOO_MANY_WATCHERS)
 }
 
 /// Why a connection ended.
@@ -339,11 +425,7 @@ mod tests {
     use super::*;
 
     fn watching(hub: &Arc<WatchHub>, topics: u32) -> Watching {
-        let watcher = Arc::new(Watcher { topics, pending: Mutex::default() });
-        let mut watchers = hub.watchers.lock();
-        watchers.push(watcher.clone());
-        hub.note_topics(&watchers);
-        Watching { hub: hub.clone(), watcher }
+        WatchHub::watching(hub.clone(), topics).unwrap()
     }
 
     fn text(watching: &mut Watching) -> String {
@@ -383,5 +465,46 @@ mod tests {
         assert!(lines[0].starts_with("ts=") && lines[0].contains(" gid=1 xxx"), "{}", lines[0]);
         hub.tell(FETCHERS, |line| line.extend_from_slice(b"later"));
         assert!(text(&mut watching).ends_with(" gid=101 later\n"));
+    }
+
+    #[test]
+    fn while_nobody_has_room_lines_are_counted_and_not_written() {
+        let hub = Arc::new(WatchHub::new(1000));
+        let mut watchers: Vec<_> = (0..WATCHERS_MAX).map(|_| watching(&hub, FETCHERS | MUTATIONS)).collect();
+        let mut filled = [0; 2];
+        for _ in 0..1000 {
+            for (count, topic) in filled.iter_mut().zip([FETCHERS, MUTATIONS]) {
+                hub.tell(topic, |line| {
+                    *count += 1;
+                    line.extend_from_slice(&[b'x'; 50]);
+                });
+            }
+        }
+        assert!(filled.iter().sum::<u64>() < 30, "{filled:?}");
+        let [written, skipped, sent] = hub.figures();
+        assert_eq!((written, skipped + sent), (2000, 2000 * WATCHERS_MAX as u64));
+        // Whoever comes has missed nothing, and the numbers of lines go on.
+        drop(watchers.pop());
+        let mut newcomer = watching(&hub, MUTATIONS);
+        hub.tell(MUTATIONS, |line| line.extend_from_slice(b"later"));
+        assert_eq!(text(&mut newcomer).split_once(" gid=").unwrap().1, "2001 later\n");
+        // Whoever reads is told of all that it missed, and has room again.
+        let skipped_of_each = 1 + skipped / WATCHERS_MAX as u64;
+        for mut watcher in watchers {
+            assert!(text(&mut watcher).ends_with(&format!("\nskipped={skipped_of_each}\n")));
+        }
+        drop(newcomer);
+        hub.tell(MUTATIONS, |_| panic!("nobody watches"));
+        assert_eq!(hub.figures(), [2001, skipped + WATCHERS_MAX as u64 - 1, sent + 1]);
+    }
+
+    #[test]
+    fn a_line_longer_than_the_buffer_closes_nothing() {
+        let hub = Arc::new(WatchHub::new(200));
+        let mut watching = watching(&hub, FETCHERS);
+        hub.tell(FETCHERS, |line| line.extend_from_slice(&[b'x'; 500]));
+        hub.tell(FETCHERS, |line| line.extend_from_slice(b"short"));
+        let text = text(&mut watching);
+        assert!(text.starts_with("skipped=1\nts=") && text.ends_with(" gid=2 short\n"), "{text}");
     }
 }

@@ -21,10 +21,7 @@ impl Worker {
             idle_timeout => idle_timeout.min(HANDSHAKE_SECS),
         };
         let now = self.now.seconds;
-        while let Some(&(token, began)) = self.handshakes.front()
-            && now.0.saturating_sub(began.0) > limit
-        {
-            self.handshakes.pop_front();
+        while let Some((token, began)) = self.handshakes.take_late(limit, now) {
             // Its place may be taken by a newer one, which has a later entry.
             let connection = self.connections.get(token.0);
             let is_slow = |connection: &Connection| connection.is_handshaking() && connection.began <= began;

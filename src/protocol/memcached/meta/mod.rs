@@ -65,7 +65,7 @@ fn with_flags(arguments: &[u8], turn: &mut Turn, run: impl FnOnce(&[u8], &Flags,
 #[inline]
 fn tell_looked_up(key: &[u8], turn: &Turn) {
     if turn.observed & OF_REQUESTS != 0 {
-        observe::looked_up(key, turn);
+        observe::looked_up(key, false, turn);
     }
 }
 

@@ -13,8 +13,8 @@ use crate::protocol::memcached::reply;
 use crate::protocol::memcached::session::{Answer, Expecting, Session, Step, Turn};
 use crate::protocol::output::Output;
 use crate::store::{
-    Access, Counted, Counting, Creation, Direction, Peek, Receipt, Removal, Removed, Reservation,
-    ReserveError, StoreMode, StoreOutcome, StoreRequest, Terms,
+    Access, Counted, Counting, Creation, Direction, Receipt, Removal, Removed, Reservation, ReserveError,
+    StoreMode, StoreOutcome, StoreRequest, Terms,
 };
 
 /// The parts of an ms line that are right.
@@ -214,10 +214,8 @@ fn answer_set(key: &[u8], flags: &Flags, receipt: Receipt, turn: &mut Turn) {
 
 /// `md <key> <flags>*`
 pub fn delete(key: &[u8], flags: &Flags, turn: &mut Turn) {
-    if turn.observed & OF_REQUESTS != 0
-        && let Peek::Found((class, size)) = observe::looked_up(key, turn)
-    {
-        observe::deleted(key, "md", class, size, turn);
+    if turn.observed & OF_REQUESTS != 0 {
+        observe::to_be_deleted(key, "md", turn);
     }
     let store = &turn.daemon.store;
     let removal = Removal {
