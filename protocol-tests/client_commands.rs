@@ -268,6 +268,22 @@ fn logging_in_takes_the_password_from_anywhere_but_the_command_line() {
 }
 
 #[test]
+fn a_password_is_not_sent_to_who_wants_none() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("password");
+    fs::write(&path, "secret\n").unwrap();
+    let server = Server::start();
+    let address = server.addresses[0].to_string();
+    let output = run(&["ping", &address, "--user", "bob", "--password-file", path.to_str().unwrap()]);
+    refused(&output, 1, "wants no login, so 'bob' was not sent");
+    let mut client = server.client();
+    assert_eq!((client.stat("cmd_set"), client.stat("curr_items")), (0, 0));
+    let web = stub(b"HTTP/1.1 400 Bad Request\r\n\r\n").to_string();
+    let output = run(&["ping", &web, "--user", "bob", "--password-file", path.to_str().unwrap()]);
+    refused(&output, 1, "answers: HTTP/1.1 400 Bad Request");
+}
+
+#[test]
 fn tls_knows_whom_it_speaks_to() {
     let server = TlsServer::listening("127.0.0.1", &["-o", "ssl_verify_mode=2,ssl_ca_cert=CA"]);
     let address = format!("localhost:{}", server.address().port());

@@ -116,7 +116,7 @@ complete -c larder -n "__fish_larder_needs_command" -f -a "bench" -d 'Put a load
 complete -c larder -n "__fish_larder_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c larder -n "__fish_larder_using_subcommand top" -s i -l interval -d 'How long to wait between two looks' -r
 complete -c larder -n "__fish_larder_using_subcommand top" -l size -d 'The size of what --once prints' -r
-complete -c larder -n "__fish_larder_using_subcommand top" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand top" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand top" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand top" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand top" -l cert -d 'The certificate to show, PEM' -r -F
@@ -127,7 +127,7 @@ complete -c larder -n "__fish_larder_using_subcommand top" -l once -d 'Look twic
 complete -c larder -n "__fish_larder_using_subcommand top" -l json -d 'After each look print a line of JSON for each server; with --once after the second alone'
 complete -c larder -n "__fish_larder_using_subcommand top" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand stats" -l watch -d 'Every so many seconds show what has changed, and by how much per second' -r
-complete -c larder -n "__fish_larder_using_subcommand stats" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand stats" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand stats" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand stats" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand stats" -l cert -d 'The certificate to show, PEM' -r -F
@@ -138,7 +138,7 @@ complete -c larder -n "__fish_larder_using_subcommand stats" -l json -d 'One JSO
 complete -c larder -n "__fish_larder_using_subcommand stats" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand ping" -s c -l count -d 'How often to ask' -r
 complete -c larder -n "__fish_larder_using_subcommand ping" -l interval -d 'How long to wait between two questions' -r
-complete -c larder -n "__fish_larder_using_subcommand ping" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand ping" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand ping" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand ping" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand ping" -l cert -d 'The certificate to show, PEM' -r -F
@@ -147,7 +147,7 @@ complete -c larder -n "__fish_larder_using_subcommand ping" -l server-name -d 'T
 complete -c larder -n "__fish_larder_using_subcommand ping" -l timeout -d 'How long to wait for a connection, and for each answer' -r
 complete -c larder -n "__fish_larder_using_subcommand ping" -l json -d 'One JSON object, times in microseconds'
 complete -c larder -n "__fish_larder_using_subcommand ping" -l tls -d 'Speak TLS'
-complete -c larder -n "__fish_larder_using_subcommand get" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand get" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand get" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand get" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand get" -l cert -d 'The certificate to show, PEM' -r -F
@@ -158,7 +158,7 @@ complete -c larder -n "__fish_larder_using_subcommand get" -l json -d 'One JSON 
 complete -c larder -n "__fish_larder_using_subcommand get" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand set" -l ttl -d 'Seconds that the item lives; 0 for ever' -r
 complete -c larder -n "__fish_larder_using_subcommand set" -l flags -d 'A number to be kept with the item' -r
-complete -c larder -n "__fish_larder_using_subcommand set" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand set" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand set" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand set" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand set" -l cert -d 'The certificate to show, PEM' -r -F
@@ -166,7 +166,7 @@ complete -c larder -n "__fish_larder_using_subcommand set" -l key -d 'Its privat
 complete -c larder -n "__fish_larder_using_subcommand set" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
 complete -c larder -n "__fish_larder_using_subcommand set" -l timeout -d 'How long to wait for a connection, and for each answer' -r
 complete -c larder -n "__fish_larder_using_subcommand set" -l tls -d 'Speak TLS'
-complete -c larder -n "__fish_larder_using_subcommand delete" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand delete" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand delete" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand delete" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand delete" -l cert -d 'The certificate to show, PEM' -r -F
@@ -175,7 +175,7 @@ complete -c larder -n "__fish_larder_using_subcommand delete" -l server-name -d 
 complete -c larder -n "__fish_larder_using_subcommand delete" -l timeout -d 'How long to wait for a connection, and for each answer' -r
 complete -c larder -n "__fish_larder_using_subcommand delete" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand dump" -l prefix -d 'Only keys that begin so' -r
-complete -c larder -n "__fish_larder_using_subcommand dump" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand dump" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand dump" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand dump" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand dump" -l cert -d 'The certificate to show, PEM' -r -F
@@ -187,7 +187,7 @@ complete -c larder -n "__fish_larder_using_subcommand dump" -l json -d 'A JSON o
 complete -c larder -n "__fish_larder_using_subcommand dump" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand flush" -l delay -d 'Only in so many seconds' -r
 complete -c larder -n "__fish_larder_using_subcommand flush" -l prefix -d 'Only items whose keys begin so; larder alone can do that' -r
-complete -c larder -n "__fish_larder_using_subcommand flush" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand flush" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand flush" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand flush" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand flush" -l cert -d 'The certificate to show, PEM' -r -F
@@ -202,7 +202,7 @@ complete -c larder -n "__fish_larder_using_subcommand bench" -l pipeline -d 'Req
 complete -c larder -n "__fish_larder_using_subcommand bench" -l keys -d 'How many keys there are' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l value-bytes -d 'Bytes of a value' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l sets -d 'How many of a hundred requests store a value; the others get one' -r
-complete -c larder -n "__fish_larder_using_subcommand bench" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand bench" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand bench" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand bench" -l cert -d 'The certificate to show, PEM' -r -F

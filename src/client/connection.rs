@@ -20,6 +20,9 @@ const VALUE_BYTES_MAX: usize = 1 << 30;
 /// Bytes that are asked for at a time.
 const CHUNK_BYTES: usize = 16 * 1024;
 
+/// What a server says to whoever must log in first, whatever he asks.
+const UNAUTHENTICATED: &str = "CLIENT_ERROR unauthenticated";
+
 enum Wire {
     Tcp(TcpStream),
     Unix(UnixStream),
@@ -98,14 +101,25 @@ impl Connection {
         &self.server
     }
 
+    /// A login looks like an item, and whoever wants none would store it, for all to read. So it is not sent before the
+    /// server has said that it wants one.
     fn log_in(&mut self, login: &Login) -> Result<(), Failure> {
+        let user = text::printable(login.user.as_bytes());
+        self.send(b"version\r\n")?;
+        let line = text::printable(self.line()?);
+        if line != UNAUTHENTICATED {
+            let server = &self.server;
+            return Err(Failure::Failed(match line.starts_with("VERSION ") {
+                true => format!("{server} wants no login, so '{user}' was not sent: is --user meant for it?"),
+                false => format!("{server} answers: {line}"),
+            }));
+        }
         self.send(format!("set login 0 0 {}\r\n{}\r\n", login.token.len(), login.token.as_str()).as_bytes())?;
         let line = self.line()?;
         if line == b"STORED" {
             return Ok(());
         }
         let answer = text::printable(line);
-        let user = text::printable(login.user.as_bytes());
         Err(Failure::Failed(format!("{} does not let '{user}' in: {answer}", self.server)))
     }
 
@@ -191,7 +205,7 @@ impl Connection {
     /// The failure that an unexpected `line` is.
     pub fn refusal(&self, line: &str) -> Failure {
         let hint = match line {
-            "CLIENT_ERROR unauthenticated" => " (--user NAME logs in)",
+            UNAUTHENTICATED => " (--user NAME logs in)",
             _ => "",
         };
         Failure::Failed(format!("{} answers: {line}{hint}", self.server))

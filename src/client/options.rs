@@ -59,7 +59,7 @@ pub(super) enum Command {
 #[derive(Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectOptions {
-    /// Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal
+    /// Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// A file whose first line is the password
