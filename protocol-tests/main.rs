@@ -17,6 +17,7 @@
 
 mod client;
 mod client_commands;
+mod client_waits;
 mod differences;
 mod server;
 

@@ -1,9 +1,9 @@
 //! The client of the one binary: `larder top`, `stats`, `ping` and so on, for any server that speaks memcached's protocol.
 //!
 //! A program beside the daemon: it uses nothing of the daemon's layers, nothing of these uses it, and it speaks through
-//! blocking sockets. What servers say is not trusted: lines are bounded, waits have an end, and text is made harmless
-//! before it reaches a terminal. It prints to where the caller says, never exits, and reads passwords from a file, the
-//! environment or the terminal, never from the command line.
+//! sockets that it waits for. What servers say is not trusted: lines are bounded, waits have an end, and text is made
+//! harmless before it reaches a terminal. It prints to where the caller says, never exits, and reads passwords from a
+//! file, the environment or the terminal, never from the command line.
 
 mod access;
 mod address;
@@ -19,6 +19,7 @@ mod stats;
 mod text;
 mod tls;
 mod top;
+mod wire;
 
 use std::ffi::{OsStr, OsString};
 use std::io::Write;

@@ -80,7 +80,7 @@ pub(super) struct ConnectOptions {
     /// The name that the server's certificate must have [default: the host]
     #[arg(long, value_name = "NAME", requires = "tls")]
     pub server_name: Option<String>,
-    /// How long to wait for a connection, and for each answer
+    /// How long to wait for a connection, an answer, and every further 16 KiB
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub timeout: Duration,
 }
