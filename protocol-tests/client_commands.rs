@@ -2,10 +2,14 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::ops::Range;
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -346,8 +350,18 @@ fn a_dump_lists_keys_and_can_be_sent_to_a_server() {
     assert_eq!(printed(&["dump", &address, "--prefix", "user:a"]), "user%3Aa\n");
     let dump = run(&["dump", &address, "--values"]).stdout;
     let told = object(&["dump", &address, "--values", "--json", "--prefix", "user:a"]);
-    assert_eq!((&told["key"], &told["value"]), (&"user%3Aa".into(), &"v\u{1b}\r\n2".into()));
+    assert_eq!((&told["key"], &told["value"]), (&"user:a".into(), &"v\u{1b}\r\n2".into()));
     assert_eq!((&told["flags"], &told["exptime"]), (&7.into(), &Value::Null));
+    // A key means the same as where it is asked for.
+    assert_eq!(told["key"], object(&["get", &address, "user:a", "--json"])["key"]);
+    assert_eq!(object(&["dump", &address, "--json", "--prefix", "user:a"])["key"], "user:a");
+    // The bytes ff and 61, in base64.
+    client.expect("mn\r\nms /2E= 1 b\r\nx\r\n", "MN\r\nHD\r\n");
+    let raw = printed(&["dump", &address, "--json"]);
+    let raw = raw.lines().find(|line| line.contains("key_base64")).expect("a key that is no text");
+    let raw: Value = serde_json::from_str(raw).expect("JSON");
+    assert_eq!((&raw["key_base64"], &raw["key"]), (&"/2E=".into(), &Value::Null));
+    client.expect("md /2E= b\r\n", "HD\r\n");
     client.expect("flush_all\r\n", "OK\r\n");
     let answers = send(&server, &dump);
     assert_eq!(answers.lines().filter(|line| *line == "STORED").count(), 302, "{answers}");
@@ -358,6 +372,66 @@ fn a_dump_lists_keys_and_can_be_sent_to_a_server() {
     let left = client.ask_text("mg user:%c3 t\r\n");
     let left: u32 = left.trim_end().strip_prefix("HD t").expect("a time").parse().expect("a number");
     assert!((900..=1000).contains(&left), "{left}");
+}
+
+#[test]
+fn a_dump_has_every_item() {
+    let server = Server::start();
+    let mut client = server.client();
+    let many: String = (0..30_000).map(|number| format!("set {number} 0 0 1 noreply\r\nx\r\n")).collect();
+    client.send(many);
+    client.expect("mn\r\n", "MN\r\n");
+    let dump = printed(&["dump", &server.addresses[0].to_string(), "--values"]);
+    assert_eq!(dump.lines().filter(|line| line.starts_with("add ")).count(), 30_000);
+    let some = printed(&["dump", &server.addresses[0].to_string(), "--values", "--prefix", "2999"]);
+    assert_eq!(some.lines().filter(|line| line.starts_with("add 2999")).count(), 11);
+}
+
+/// A server that is not larder and lists 100 keys, but only 70 of them if values are asked for meanwhile: memcached's
+/// crawler passes over what somebody asks for.
+fn hasty_crawler() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let (sender, asked) = channel();
+    let asked = Arc::new(Mutex::new(asked));
+    let serve = move |stream: TcpStream,
+                      asked: &Mutex<Receiver<()>>,
+                      sender: &Sender<()>|
+          -> io::Result<()> {
+        let mut replies = stream.try_clone()?;
+        for line in BufReader::new(stream).lines() {
+            let keys =
+                |numbers: Range<u32>| numbers.map(|key| format!("key={key} exp=-1\r\n")).collect::<String>();
+            match line?.as_str() {
+                "stats" => replies.write_all(b"STAT version 1.6.18\r\nEND\r\n")?,
+                "lru_crawler metadump all" => {
+                    replies.write_all(keys(0..70).as_bytes())?;
+                    let asked = asked.lock().expect("no panic").recv_timeout(Duration::from_millis(500));
+                    replies
+                        .write_all(if asked.is_ok() { String::new() } else { keys(70..100) }.as_bytes())?;
+                    replies.write_all(b"END\r\n")?;
+                }
+                _ => {
+                    let _ = sender.send(());
+                    replies.write_all(b"VA 1 f0\r\nx\r\n")?;
+                }
+            }
+        }
+        Ok(())
+    };
+    thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let (asked, sender) = (Arc::clone(&asked), sender.clone());
+            thread::spawn(move || serve(stream, &asked, &sender));
+        }
+    });
+    address
+}
+
+#[test]
+fn a_list_is_whole_before_values_are_asked_for() {
+    let dump = printed(&["dump", &hasty_crawler().to_string(), "--values"]);
+    assert_eq!(dump.lines().filter(|line| line.starts_with("add ")).count(), 100);
 }
 
 #[test]

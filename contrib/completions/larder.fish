@@ -183,7 +183,7 @@ complete -c larder -n "__fish_larder_using_subcommand dump" -l key -d 'Its priva
 complete -c larder -n "__fish_larder_using_subcommand dump" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
 complete -c larder -n "__fish_larder_using_subcommand dump" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand dump" -l values -d 'Values as well: commands that can be sent to a server as they are'
-complete -c larder -n "__fish_larder_using_subcommand dump" -l json -d 'A JSON object on each line'
+complete -c larder -n "__fish_larder_using_subcommand dump" -l json -d 'A JSON object on each line, with key or key_base64; with --values also with value or value_base64'
 complete -c larder -n "__fish_larder_using_subcommand dump" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand flush" -l delay -d 'Only in so many seconds' -r
 complete -c larder -n "__fish_larder_using_subcommand flush" -l prefix -d 'Only items whose keys begin so; larder alone can do that' -r

@@ -55,7 +55,7 @@ pub(super) fn get(options: &GetOptions, out: &mut dyn Write) -> Result<(), Failu
     let key = &options.key.0;
     let Some((flags, length)) = ask(&mut connection, key)? else { return Err(not_found(&connection, key)) };
     if options.json {
-        let item = text::json_item(key, flags, connection.value(length)?);
+        let item = text::json_item(key.as_bytes(), flags, connection.value(length)?);
         writeln!(out, "{}", text::json(&item))?;
     } else if std::io::stdout().is_terminal() {
         for line in connection.value(length)?.split(|&byte| byte == b'\n') {

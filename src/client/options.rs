@@ -193,7 +193,7 @@ pub(super) struct DumpOptions {
     /// Values as well: commands that can be sent to a server as they are
     #[arg(long)]
     pub values: bool,
-    /// A JSON object on each line
+    /// A JSON object on each line, with key or key_base64; with --values also with value or value_base64
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
