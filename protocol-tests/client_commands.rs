@@ -460,35 +460,3 @@ fn a_flush_takes_everything_or_what_begins_so() {
     let closed = Server::with(&["-F"]);
     refused(&run(&["flush", &closed.addresses[0].to_string()]), 1, "CLIENT_ERROR flush_all not allowed");
 }
-
-#[test]
-fn a_load_is_checked_and_leaves_nothing_behind() {
-    let server = Server::start();
-    let address = server.addresses[0].to_string();
-    for pipeline in ["1", "16"] {
-        let own = ["--seconds", "0.2", "--connections", "3", "--keys", "500", "--value-bytes", "1000"];
-        let told = object(&[&["bench", &address, "--json", "--pipeline", pipeline], &own[..]].concat());
-        let number = |name: &str| told[name].as_u64().unwrap();
-        assert!(number("gets") > number("sets") && number("sets") > 0, "{told}");
-        assert_eq!((number("requests"), number("misses")), (number("gets") + number("sets"), 0), "{told}");
-        let latency = |name: &str| told["latency"][name].as_f64().unwrap();
-        assert!(latency("p50_us") > 0.0 && latency("p50_us") <= latency("max_us"), "{told}");
-        let stats = object(&["stats", &address, "--json"]);
-        assert_eq!(
-            (&stats["curr_items"], stats["cmd_set"].as_u64() > Some(500)),
-            (&0.into(), true),
-            "{stats}"
-        );
-        assert_eq!(printed(&["stats", &address, "reset"]), "RESET\n");
-    }
-    let text = printed(&["bench", &address, "--seconds", "0.05"]);
-    assert!(text.contains("all replies right") && text.contains("p99"), "{text}");
-}
-
-#[test]
-fn a_load_finds_wrong_replies() {
-    // It takes whatever it is sent and never keeps it.
-    let forgetful = stub(b"STORED\r\n".repeat(100).leak()).to_string();
-    let own = ["--seconds", "0.1", "--connections", "1", "--keys", "100"];
-    refused(&run(&[&["bench", &forgetful], &own[..]].concat()), 1, "answers: STORED");
-}

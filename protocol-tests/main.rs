@@ -16,6 +16,7 @@
 //! Knows nothing of larder's code: only its binary, its options and its sockets.
 
 mod client;
+mod client_bench;
 mod client_commands;
 mod client_waits;
 mod differences;

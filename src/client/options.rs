@@ -16,6 +16,9 @@ const SERVER: &str = "127.0.0.1:11211";
 const EXIT_CODES: &str = "Exit codes: 0; 1 if the server refused, or answered what it must not; 64 for a wrong \
     command line;\n69 if the server cannot be reached or does not answer; 71 for a file that cannot be read.";
 
+const BENCH_KEYS: &str = "Keys are larder-bench:RUN:NUMBER, deleted at the end, also of a run that fails or is ended by a signal. \
+    What is\nleft if the server is away by then ends 10 minutes after --seconds.\n\n";
+
 /// larder's command line where it is a client.
 #[derive(Parser)]
 #[command(name = "larder", disable_help_subcommand = true)]
@@ -51,7 +54,7 @@ pub(super) enum Command {
     #[command(after_help = EXIT_CODES)]
     Flush(FlushOptions),
     /// Put a load on a server, check each reply and tell how long it took
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = BENCH_KEYS.to_owned() + EXIT_CODES)]
     Bench(BenchOptions),
 }
 
@@ -227,14 +230,14 @@ pub(super) struct BenchOptions {
     /// Connections, each with a thread of its own
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub connections: u32,
-    /// Requests that are sent together
+    /// Requests that are sent together; times --value-bytes 16 MiB at most
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pipeline: u32,
     /// How many keys there are
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub keys: u32,
     /// Bytes of a value
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(32..=1 << 20))]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(32..=1_000_000))]
     pub value_bytes: u32,
     /// How many of a hundred requests store a value; the others get one
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(0..=100))]
