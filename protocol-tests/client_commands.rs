@@ -266,7 +266,14 @@ fn logging_in_takes_the_password_from_anywhere_but_the_command_line() {
     let output = with("wrong").unwrap();
     refused(&output, 1, "does not let 'bob' in: CLIENT_ERROR authentication failure");
     assert!(!String::from_utf8_lossy(&output.stderr).contains("wrong"));
-    refused(&run(&["ping", &address, "--user", "bob"]), 64, "expected a password in --password-file");
+    // Without a terminal there is nobody to be asked.
+    let alone = Command::new("setsid")
+        .args(["--wait", env!("CARGO_BIN_EXE_larder"), "ping", &address])
+        .args(["--user", "bob"])
+        .env_remove("LARDER_PASSWORD")
+        .stdin(Stdio::null())
+        .output();
+    refused(&alone.unwrap(), 64, "expected a password in --password-file");
     refused(&run(&["ping", &address, "--user", "b b", "--password-file", &password]), 64, "without blanks");
     refused(&with("b\r\nflush_all").unwrap(), 64, "expected one line");
     let missing = run(&["ping", &address, "--user", "bob", "--password-file", "/nowhere"]);

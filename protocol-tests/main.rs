@@ -18,6 +18,7 @@
 mod client;
 mod client_bench;
 mod client_commands;
+mod client_signals;
 mod client_waits;
 mod differences;
 mod server;

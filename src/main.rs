@@ -90,8 +90,8 @@ fn read_password() -> std::io::Result<String> {
         let mut line = String::new();
         return std::io::stdin().read_line(&mut line).map(|_| line);
     }
-    let password = rpassword::prompt_password("Password: ")?;
-    if rpassword::prompt_password("Again: ")? != password {
+    let password = client::ask_password("Password: ")?;
+    if client::ask_password("Again: ")? != password {
         return Err(std::io::Error::other("expected the same password twice"));
     }
     Ok(password)

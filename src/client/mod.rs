@@ -16,6 +16,7 @@ mod items;
 mod options;
 mod ping;
 mod stats;
+mod terminal;
 mod text;
 mod tls;
 mod top;
@@ -29,6 +30,7 @@ use clap::error::ErrorKind;
 
 use failure::Failure;
 use options::{Cli, Command};
+pub use terminal::ask_password;
 
 /// The command line of the client, with what can be said of it; for `--help`, the manual and completions.
 pub fn command() -> clap::Command {
