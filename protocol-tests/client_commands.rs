@@ -187,6 +187,32 @@ fn items_come_and_go() {
 }
 
 #[test]
+fn values_may_look_like_options() {
+    let server = Server::start();
+    let address = server.addresses[0].to_string();
+    for (words, stored) in [(&["-5"][..], "-5"), (&["--", "--help"], "--help"), (&["--", "-x"], "-x")] {
+        assert_eq!(printed(&[&["set", &address, "k"], words].concat()), "");
+        assert_eq!(printed(&["get", &address, "k"]), stored);
+    }
+    refused(&run(&["set", &address, "k", "-x"]), 64, "tip: to pass '-x' as a value, use '-- -x'");
+    refused(&run(&["set", &address, "k", "--help"]), 64, "expected -- in front of a value");
+    assert_eq!(printed(&["get", &address, "k"]), "-x");
+    assert!(printed(&["set", "--help"]).contains("behind --"));
+}
+
+#[test]
+fn a_word_that_is_no_command_is_told_so() {
+    refused(
+        &run(&["pign"]),
+        64,
+        "larder: pign: no such command, did you mean ping? (larder --help lists them)",
+    );
+    refused(&run(&["\x1b[2J"]), 64, "larder: \\x1b[2J: no such command (larder --help lists them)");
+    assert_eq!(printed(&["help"]), printed(&["--help"]));
+    assert_eq!(printed(&["help", "ping"]), printed(&["ping", "--help"]));
+}
+
+#[test]
 fn unix_sockets_are_reached_by_their_path() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("socket");

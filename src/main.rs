@@ -19,7 +19,12 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let program = args.next().unwrap_or_else(|| "larder".into());
     let program = program.to_string_lossy();
-    let args: Vec<_> = args.collect();
+    let mut args: Vec<_> = args.collect();
+    if args.first().is_some_and(|word| word == "help") {
+        args.remove(0);
+        args.truncate(1);
+        args.push("--help".into());
+    }
     if args.first().is_some_and(|word| word == "passwd") {
         return passwd(&program, &args[1..]);
     }

@@ -9,9 +9,6 @@ use clap::{Args, Parser, Subcommand};
 use super::address::Address;
 use super::items::Key;
 
-/// The names of all commands.
-pub(super) const NAMES: &[&str] = &["top", "stats", "ping", "get", "set", "delete", "dump", "flush", "bench"];
-
 const SERVER: &str = "127.0.0.1:11211";
 const EXIT_CODES: &str = "Exit codes: 0; 1 if the server refused, or answered what it must not; 64 for a wrong \
     command line;\n69 if the server cannot be reached or does not answer; 71 for a file that cannot be read.";
@@ -163,7 +160,8 @@ pub(super) struct SetOptions {
     pub server: Address,
     /// The key of the item
     pub key: Key,
-    /// The value; if it is not given, all of standard input
+    /// The value, behind -- if it begins with -; if it is not given, all of standard input
+    #[arg(allow_negative_numbers = true)]
     pub value: Option<OsString>,
     /// Seconds that the item lives; 0 for ever
     #[arg(long, value_name = "SECONDS", default_value = "0")]
@@ -270,11 +268,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_are_those_of_the_commands() {
-        let command = crate::client::command();
-        command.clone().debug_assert();
-        let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-        assert_eq!(names, NAMES);
+    fn the_commands_are_sound() {
+        crate::client::command().debug_assert();
     }
 
     #[test]
