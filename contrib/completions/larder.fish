@@ -124,7 +124,7 @@ complete -c larder -n "__fish_larder_using_subcommand top" -l key -d 'Its privat
 complete -c larder -n "__fish_larder_using_subcommand top" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
 complete -c larder -n "__fish_larder_using_subcommand top" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand top" -l once -d 'Look twice, print as text what a terminal would show, and end'
-complete -c larder -n "__fish_larder_using_subcommand top" -l json -d 'After each look print a line of JSON for each server; with --once after the second alone'
+complete -c larder -n "__fish_larder_using_subcommand top" -l json -d 'After each look a line of JSON for each server, or its problem; with --once after the second alone'
 complete -c larder -n "__fish_larder_using_subcommand top" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand stats" -l watch -d 'Every so many seconds show what has changed, and by how much per second' -r
 complete -c larder -n "__fish_larder_using_subcommand stats" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r

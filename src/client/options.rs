@@ -96,7 +96,7 @@ pub(super) struct TopOptions {
     /// Look twice, print as text what a terminal would show, and end
     #[arg(long)]
     pub once: bool,
-    /// After each look print a line of JSON for each server; with --once after the second alone
+    /// After each look a line of JSON for each server, or its problem; with --once after the second alone
     #[arg(long)]
     pub json: bool,
     /// The size of what --once prints
