@@ -161,6 +161,46 @@ fn a_password_is_asked_for_while_a_file_is_the_value() {
 }
 
 #[test]
+fn top_stops_and_goes_on_with_the_terminal_as_it_was_between() {
+    let server = Server::start();
+    let mut terminal = Terminal::start(&["top", &server.addresses[0].to_string()]);
+    for ctrl_z in [true, false] {
+        terminal.wait_for("\x1b[?1049h");
+        terminal.wait_for("Requests");
+        match ctrl_z {
+            true => terminal.press("\x1a"),
+            false => signal(terminal.child.id(), "TSTP"),
+        }
+        terminal.wait_for("\x1b[?1049l");
+        terminal.wait_for("\x1b[?25h");
+        wait_until("it stops", || terminal.is_stopped());
+        assert!(terminal.is_as_usual());
+        signal(terminal.child.id(), "CONT");
+    }
+    terminal.wait_for("\x1b[?1049h");
+    terminal.wait_for("Requests");
+    terminal.press("q");
+    let (ended, shown) = terminal.end();
+    assert!(ended.success() && shown.contains("\x1b[?1049l"), "{shown:?}");
+}
+
+#[test]
+fn top_gives_the_terminal_back_at_every_end() {
+    let server = Server::start();
+    for (key, name) in [("\x03", ""), ("\x1c", ""), ("", "QUIT"), ("", "TERM"), ("", "INT"), ("", "HUP")] {
+        let mut terminal = Terminal::start(&["top", &server.addresses[0].to_string()]);
+        terminal.wait_for("Requests");
+        match name {
+            "" => terminal.press(key),
+            name => signal(terminal.child.id(), name),
+        }
+        terminal.wait_for("\x1b[?1049l");
+        let (ended, shown) = terminal.end();
+        assert!(ended.success(), "{key:?} {name}: {shown:?}");
+    }
+}
+
+#[test]
 fn the_question_before_a_flush_is_no_output() {
     let server = Server::start();
     let pty = openpty(None, None).expect("a terminal");
