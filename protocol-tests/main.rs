@@ -16,7 +16,10 @@
 //! Knows nothing of larder's code: only its binary, its options and its sockets.
 
 mod client;
+mod client_bench;
 mod client_commands;
+mod client_signals;
+mod client_waits;
 mod differences;
 mod server;
 

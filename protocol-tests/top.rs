@@ -1,8 +1,11 @@
 //! `larder top`, against whichever daemon is under test: its figures are those of `stats`, and a terminal is given back.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use serde_json::Value;
 
-use crate::client_commands::{printed, refused, run, stub};
+use crate::client_commands::{larder, printed, refused, run, stub};
 use crate::server::{Kind, Server, free_port, wait_until};
 
 /// The object of one server, of a second look shortly after the first.
@@ -88,6 +91,23 @@ fn several_servers_are_added_up_and_one_that_is_gone_is_told_of() {
     assert!(text.lines().any(|line| line.starts_with(" all ") && line.contains("128M")), "{text}");
     assert!(text.contains(&format!("! {gone}")) && text.contains("Connection refused"), "{text}");
     refused(&run(&["top", &gone, "--once"]), 69, "Connection refused");
+}
+
+#[test]
+fn who_reads_json_is_told_when_the_only_server_goes_away() {
+    let server = Server::start();
+    let mut child = larder(["top", &server.addresses[0].to_string(), "--json", "--interval", "0.05"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || -> Value { serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap() };
+    assert!(next()["items"].is_number());
+    drop(server);
+    while next()["problem"].is_null() {}
+    assert!(next()["problem"].as_str().is_some_and(|problem| problem.contains("Connection refused")));
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
 
 #[test]

@@ -19,7 +19,12 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let program = args.next().unwrap_or_else(|| "larder".into());
     let program = program.to_string_lossy();
-    let args: Vec<_> = args.collect();
+    let mut args: Vec<_> = args.collect();
+    if args.first().is_some_and(|word| word == "help") {
+        args.remove(0);
+        args.truncate(1);
+        args.push("--help".into());
+    }
     if args.first().is_some_and(|word| word == "passwd") {
         return passwd(&program, &args[1..]);
     }
@@ -90,8 +95,8 @@ fn read_password() -> std::io::Result<String> {
         let mut line = String::new();
         return std::io::stdin().read_line(&mut line).map(|_| line);
     }
-    let password = rpassword::prompt_password("Password: ")?;
-    if rpassword::prompt_password("Again: ")? != password {
+    let password = client::ask_password("Password: ")?;
+    if client::ask_password("Again: ")? != password {
         return Err(std::io::Error::other("expected the same password twice"));
     }
     Ok(password)

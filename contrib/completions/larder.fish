@@ -116,99 +116,99 @@ complete -c larder -n "__fish_larder_needs_command" -f -a "bench" -d 'Put a load
 complete -c larder -n "__fish_larder_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c larder -n "__fish_larder_using_subcommand top" -s i -l interval -d 'How long to wait between two looks' -r
 complete -c larder -n "__fish_larder_using_subcommand top" -l size -d 'The size of what --once prints' -r
-complete -c larder -n "__fish_larder_using_subcommand top" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand top" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand top" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand top" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand top" -l cert -d 'The certificate to show, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand top" -l key -d 'Its private key, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand top" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
-complete -c larder -n "__fish_larder_using_subcommand top" -l timeout -d 'How long to wait for a connection, and for each answer' -r
+complete -c larder -n "__fish_larder_using_subcommand top" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand top" -l once -d 'Look twice, print as text what a terminal would show, and end'
-complete -c larder -n "__fish_larder_using_subcommand top" -l json -d 'After each look print a line of JSON for each server; with --once after the second alone'
+complete -c larder -n "__fish_larder_using_subcommand top" -l json -d 'After each look a line of JSON for each server, or its problem; with --once after the second alone'
 complete -c larder -n "__fish_larder_using_subcommand top" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand stats" -l watch -d 'Every so many seconds show what has changed, and by how much per second' -r
-complete -c larder -n "__fish_larder_using_subcommand stats" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand stats" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand stats" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand stats" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand stats" -l cert -d 'The certificate to show, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand stats" -l key -d 'Its private key, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand stats" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
-complete -c larder -n "__fish_larder_using_subcommand stats" -l timeout -d 'How long to wait for a connection, and for each answer' -r
+complete -c larder -n "__fish_larder_using_subcommand stats" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand stats" -l json -d 'One JSON object; with --watch one on each line, with all statistics'
 complete -c larder -n "__fish_larder_using_subcommand stats" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand ping" -s c -l count -d 'How often to ask' -r
 complete -c larder -n "__fish_larder_using_subcommand ping" -l interval -d 'How long to wait between two questions' -r
-complete -c larder -n "__fish_larder_using_subcommand ping" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand ping" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand ping" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand ping" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand ping" -l cert -d 'The certificate to show, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand ping" -l key -d 'Its private key, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand ping" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
-complete -c larder -n "__fish_larder_using_subcommand ping" -l timeout -d 'How long to wait for a connection, and for each answer' -r
+complete -c larder -n "__fish_larder_using_subcommand ping" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand ping" -l json -d 'One JSON object, times in microseconds'
 complete -c larder -n "__fish_larder_using_subcommand ping" -l tls -d 'Speak TLS'
-complete -c larder -n "__fish_larder_using_subcommand get" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand get" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand get" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand get" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand get" -l cert -d 'The certificate to show, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand get" -l key -d 'Its private key, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand get" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
-complete -c larder -n "__fish_larder_using_subcommand get" -l timeout -d 'How long to wait for a connection, and for each answer' -r
+complete -c larder -n "__fish_larder_using_subcommand get" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand get" -l json -d 'One JSON object with key, flags, and value or value_base64'
 complete -c larder -n "__fish_larder_using_subcommand get" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand set" -l ttl -d 'Seconds that the item lives; 0 for ever' -r
 complete -c larder -n "__fish_larder_using_subcommand set" -l flags -d 'A number to be kept with the item' -r
-complete -c larder -n "__fish_larder_using_subcommand set" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand set" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand set" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand set" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand set" -l cert -d 'The certificate to show, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand set" -l key -d 'Its private key, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand set" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
-complete -c larder -n "__fish_larder_using_subcommand set" -l timeout -d 'How long to wait for a connection, and for each answer' -r
+complete -c larder -n "__fish_larder_using_subcommand set" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand set" -l tls -d 'Speak TLS'
-complete -c larder -n "__fish_larder_using_subcommand delete" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand delete" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand delete" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand delete" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand delete" -l cert -d 'The certificate to show, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand delete" -l key -d 'Its private key, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand delete" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
-complete -c larder -n "__fish_larder_using_subcommand delete" -l timeout -d 'How long to wait for a connection, and for each answer' -r
+complete -c larder -n "__fish_larder_using_subcommand delete" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand delete" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand dump" -l prefix -d 'Only keys that begin so' -r
-complete -c larder -n "__fish_larder_using_subcommand dump" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand dump" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand dump" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand dump" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand dump" -l cert -d 'The certificate to show, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand dump" -l key -d 'Its private key, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand dump" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
-complete -c larder -n "__fish_larder_using_subcommand dump" -l timeout -d 'How long to wait for a connection, and for each answer' -r
+complete -c larder -n "__fish_larder_using_subcommand dump" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand dump" -l values -d 'Values as well: commands that can be sent to a server as they are'
-complete -c larder -n "__fish_larder_using_subcommand dump" -l json -d 'A JSON object on each line'
+complete -c larder -n "__fish_larder_using_subcommand dump" -l json -d 'A JSON object on each line, with key or key_base64; with --values also with value or value_base64'
 complete -c larder -n "__fish_larder_using_subcommand dump" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand flush" -l delay -d 'Only in so many seconds' -r
 complete -c larder -n "__fish_larder_using_subcommand flush" -l prefix -d 'Only items whose keys begin so; larder alone can do that' -r
-complete -c larder -n "__fish_larder_using_subcommand flush" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand flush" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand flush" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand flush" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand flush" -l cert -d 'The certificate to show, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand flush" -l key -d 'Its private key, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand flush" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
-complete -c larder -n "__fish_larder_using_subcommand flush" -l timeout -d 'How long to wait for a connection, and for each answer' -r
+complete -c larder -n "__fish_larder_using_subcommand flush" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand flush" -s y -l yes -d 'Do not ask, as is done on a terminal'
 complete -c larder -n "__fish_larder_using_subcommand flush" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand bench" -l seconds -d 'How long to go on, after all keys were stored' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l connections -d 'Connections, each with a thread of its own' -r
-complete -c larder -n "__fish_larder_using_subcommand bench" -l pipeline -d 'Requests that are sent together' -r
+complete -c larder -n "__fish_larder_using_subcommand bench" -l pipeline -d 'Requests that are sent together; times --value-bytes 16 MiB at most' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l keys -d 'How many keys there are' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l value-bytes -d 'Bytes of a value' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l sets -d 'How many of a hundred requests store a value; the others get one' -r
-complete -c larder -n "__fish_larder_using_subcommand bench" -l user -d 'Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal' -r
+complete -c larder -n "__fish_larder_using_subcommand bench" -l user -d 'Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l password-file -d 'A file whose first line is the password' -r -F
 complete -c larder -n "__fish_larder_using_subcommand bench" -l ca-cert -d 'Certificates to trust, PEM [default: those of the system]' -r -F
 complete -c larder -n "__fish_larder_using_subcommand bench" -l cert -d 'The certificate to show, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand bench" -l key -d 'Its private key, PEM' -r -F
 complete -c larder -n "__fish_larder_using_subcommand bench" -l server-name -d 'The name that the server\'s certificate must have [default: the host]' -r
-complete -c larder -n "__fish_larder_using_subcommand bench" -l timeout -d 'How long to wait for a connection, and for each answer' -r
+complete -c larder -n "__fish_larder_using_subcommand bench" -l timeout -d 'How long to wait for a connection, an answer, and every further 16 KiB' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l json -d 'One JSON object'
 complete -c larder -n "__fish_larder_using_subcommand bench" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand help; and not __fish_seen_subcommand_from passwd top stats ping get set delete dump flush bench help" -f -a "passwd" -d 'Print a line for --users-file, with a password that is read'

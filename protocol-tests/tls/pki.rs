@@ -59,6 +59,12 @@ impl Authority {
         self.folder.path().join(name)
     }
 
+    /// Its own, which is none for a server.
+    pub fn self_issued(&self) -> Issued {
+        fs::write(self.file("ca.key.pem"), self.issuer.key().serialize_pem()).expect("a file");
+        Issued { certificate: self.path(), key: self.file("ca.key.pem") }
+    }
+
     /// A certificate for localhost that is good for as long as anybody cares.
     pub fn issue(&self, name: &str) -> Issued {
         self.issue_until(name, 1000)

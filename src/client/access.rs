@@ -1,7 +1,6 @@
 //! How servers are reached, made ready once: the login, TLS, and how long to wait.
 
 use std::fs;
-use std::io::IsTerminal;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::failure::Failure;
 use super::options::ConnectOptions;
+use super::terminal;
 use super::tls;
 
 /// The variable that may hold the password.
@@ -56,13 +56,13 @@ fn login(user: &str, options: &ConnectOptions) -> Result<Login, Failure> {
             Zeroizing::new(text.lines().next().unwrap_or_default().to_owned())
         }
         (None, Ok(password)) => Zeroizing::new(password),
-        (None, Err(_)) if std::io::stdin().is_terminal() => {
-            let read = rpassword::prompt_password(format!("Password of {user}: "));
-            Zeroizing::new(read.map_err(|error| Failure::Usage(format!("no password: {error}")))?)
-        }
+        // Standard input may be the value.
         (None, Err(_)) => {
-            let text = "--user: expected a password in --password-file, LARDER_PASSWORD or from a terminal";
-            return Err(Failure::Usage(text.to_owned()));
+            let read = terminal::ask_password(&format!("Password of {user}: "));
+            Zeroizing::new(read.map_err(|error| {
+                let expected = "expected a password in --password-file, LARDER_PASSWORD or from a terminal";
+                Failure::Usage(format!("--user: {expected}: {error}"))
+            })?)
         }
     };
     if password.contains(['\r', '\n', '\0']) {

@@ -2,12 +2,17 @@
 //! way to it are well; comparing servers takes more care, see `benches/versus`.
 
 use std::io::Write;
-use std::sync::Barrier;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crossbeam::sync::WaitGroup;
 use hdrhistogram::Histogram;
 use serde_json::{Map, Value, json};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::access::Access;
 use super::connection::Connection;
@@ -18,7 +23,11 @@ use super::text;
 
 /// Requests that are sent together when all keys are stored, and deleted at the end.
 const BATCH: u32 = 100;
-/// Seconds that items live beyond the run: if it is cut short, nothing stays for good.
+/// Bytes of values that are sent together then.
+const FILL_BYTES: u32 = 1 << 20;
+/// Bytes of values in a pipeline at most: so much is kept of requests and replies, for each connection.
+const PIPELINE_BYTES_MAX: u64 = 16 << 20;
+/// Seconds that items live beyond the run: if nobody can delete them, they do not stay for good.
 const TTL_SECONDS: u64 = 600;
 /// The quantiles that are told, by their names.
 const QUANTILES: [(&str, f64); 5] =
@@ -36,12 +45,23 @@ struct Outcome {
     took: Duration,
 }
 
+/// What all threads know.
+struct Run<'a> {
+    options: &'a BenchOptions,
+    access: Access,
+    /// A number that no other run has; a part of all keys.
+    number: u64,
+    /// Whether a signal or the failure of a thread ends it before its time.
+    is_over: Arc<AtomicBool>,
+}
+
 /// One thread: its connection, and what it sends.
 struct Client<'a> {
     connection: Connection,
-    options: &'a BenchOptions,
-    /// A number that no other run has; a part of all keys.
-    run: u64,
+    run: &'a Run<'a>,
+    /// Its own keys, and how many of them may be stored.
+    keys: Range<u32>,
+    stored: u32,
     random: u64,
     request: Vec<u8>,
     expected: Vec<u8>,
@@ -58,102 +78,156 @@ enum Sent {
 /// # Errors
 /// As [`Failure`] has them; a reply that is wrong is one.
 pub(super) fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Failure> {
-    let access = Access::new(&options.connect)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let run = u64::try_from(now.as_nanos() & 0xffff_ffff_ffff).unwrap_or(0) ^ u64::from(std::process::id());
-    let mut clients = Vec::new();
-    for number in 0..options.connections {
-        let connection = Connection::open(&options.server, &access)?;
-        let random = (run ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1;
-        clients.push(Client { connection, options, run, random, request: Vec::new(), expected: Vec::new() });
+    if u64::from(options.pipeline) * u64::from(options.value_bytes) > PIPELINE_BYTES_MAX {
+        let text = "--pipeline times --value-bytes: expected 16 MiB at most";
+        return Err(Failure::Usage(text.to_owned()));
     }
-    let barrier = Barrier::new(clients.len());
-    let barrier = &barrier;
-    let outcomes = thread::scope(|scope| {
-        let mut threads = Vec::new();
-        for (number, mut client) in (0..).zip(clients) {
-            threads.push(scope.spawn(move || client.work(number, barrier)));
-        }
-        let panicked = |_| Err(Failure::Failed("a thread panicked".to_owned()));
-        threads
-            .into_iter()
-            .map(|thread| thread.join().unwrap_or_else(panicked))
-            .collect::<Result<Vec<_>, _>>()
-    })?;
+    let access = Access::new(&options.connect)?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        // Whoever cannot wait for the keys to be deleted sends a second one.
+        let registered = flag::register_conditional_default(signal, Arc::clone(&is_over))
+            .and_then(|_| flag::register(signal, Arc::clone(&is_over)));
+        registered.map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let number =
+        u64::try_from(now.as_nanos() & 0xffff_ffff_ffff).unwrap_or(0) ^ u64::from(std::process::id());
+    let run = Run { options, access, number, is_over };
+    let outcomes = run.outcomes()?.into_iter().collect::<Option<Vec<Outcome>>>();
+    let Some(outcomes) = outcomes else { return Err(Failure::Failed("cut short by a signal".to_owned())) };
     tell(options, &outcomes, out)
 }
 
-impl Client<'_> {
-    fn work(&mut self, number: u32, barrier: &Barrier) -> Result<Outcome, Failure> {
-        // Whoever fails must not keep the others waiting.
-        let filled = self.for_own_keys(number, Client::fill);
-        barrier.wait();
-        let outcome = filled.and_then(|()| self.load());
-        barrier.wait();
-        let outcome = outcome?;
-        self.for_own_keys(number, Client::delete)?;
-        Ok(outcome)
+impl Run<'_> {
+    /// What all threads have done; `None` of one that was cut short.
+    fn outcomes(&self) -> Result<Vec<Option<Outcome>>, Failure> {
+        let (all, threads) = (u64::from(self.options.keys), u64::from(self.options.connections));
+        let border = |number: u32| (all * u64::from(number) / threads) as u32;
+        let mut clients = Vec::new();
+        for number in 0..self.options.connections {
+            clients.push(Client {
+                connection: Connection::open(&self.options.server, &self.access)?,
+                run: self,
+                keys: border(number)..border(number + 1),
+                stored: 0,
+                random: (self.number ^ u64::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15)) | 1,
+                request: Vec::new(),
+                expected: Vec::new(),
+            });
+        }
+        // Whoever has filled, or loaded, waits for the others. One that never starts keeps nobody waiting.
+        let (filled, loaded) = (WaitGroup::new(), WaitGroup::new());
+        thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for mut client in clients {
+                let (filled, loaded) = (filled.clone(), loaded.clone());
+                let work = move || client.work(filled, loaded);
+                match thread::Builder::new().spawn_scoped(scope, work) {
+                    Ok(thread) => threads.push(thread),
+                    Err(error) => {
+                        self.is_over.store(true, Relaxed);
+                        let text = format!(
+                            "no thread for each of {} connections: {error}",
+                            self.options.connections
+                        );
+                        return Err(Failure::Failed(text));
+                    }
+                }
+            }
+            drop((filled, loaded));
+            let panicked = |_| Err(Failure::Failed("a thread panicked".to_owned()));
+            threads.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)).collect()
+        })
     }
 
-    /// Does something with the keys of thread `number`, some at a time.
-    fn for_own_keys(
-        &mut self,
-        number: u32,
-        act: fn(&mut Self, std::ops::Range<u32>) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let all = u64::from(self.options.keys);
-        let threads = u64::from(self.options.connections);
-        let border = |number: u32| (all * u64::from(number) / threads) as u32;
-        let (start, end) = (border(number), border(number + 1));
-        for first in (start..end).step_by(BATCH as usize) {
-            act(self, first..end.min(first + BATCH))?;
+    fn is_over(&self) -> bool {
+        self.is_over.load(Relaxed)
+    }
+}
+
+impl Client<'_> {
+    fn work(&mut self, filled: WaitGroup, loaded: WaitGroup) -> Result<Option<Outcome>, Failure> {
+        let is_over = &self.run.is_over;
+        let end_all = |_: &Failure| is_over.store(true, Relaxed);
+        let outcome = self.fill().inspect_err(end_all);
+        filled.wait();
+        let outcome = outcome.and_then(|()| self.load()).inspect_err(end_all);
+        loaded.wait();
+        match outcome {
+            Ok(outcome) => self.delete().map(|()| outcome),
+            Err(failure) => {
+                // Where it failed, answers may still be on their way.
+                if let Ok(connection) = Connection::open(&self.run.options.server, &self.run.access) {
+                    self.connection = connection;
+                    let _ = self.delete();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Stores all its keys, some at a time, unless it is cut short.
+    fn fill(&mut self) -> Result<(), Failure> {
+        let batch = (FILL_BYTES / self.run.options.value_bytes).clamp(1, BATCH);
+        for first in self.keys.clone().step_by(batch as usize) {
+            if self.run.is_over() {
+                break;
+            }
+            let keys = first..self.keys.end.min(first.saturating_add(batch));
+            self.stored = keys.end - self.keys.start;
+            self.request.clear();
+            keys.clone().for_each(|key| self.add_set(key));
+            self.send()?;
+            keys.into_iter().try_for_each(|_| self.stored().map(drop))?;
         }
         Ok(())
     }
 
-    fn fill(&mut self, keys: std::ops::Range<u32>) -> Result<(), Failure> {
-        self.request.clear();
-        for key in keys.clone() {
-            self.add_set(key);
-        }
-        self.send()?;
-        keys.into_iter().try_for_each(|_| self.stored().map(drop))
-    }
-
-    fn delete(&mut self, keys: std::ops::Range<u32>) -> Result<(), Failure> {
-        self.request.clear();
-        for key in keys.clone() {
-            let _ = write!(self.request, "delete larder-bench:{:x}:{key}\r\n", self.run);
-        }
-        self.send()?;
-        for _ in keys {
-            match self.connection.line()? {
-                b"DELETED" | b"NOT_FOUND" => {}
-                line => {
-                    let line = text::printable(line);
-                    return Err(self.connection.refusal(&line));
+    /// Deletes what it has stored, some at a time.
+    fn delete(&mut self) -> Result<(), Failure> {
+        let end = self.keys.start + self.stored;
+        for first in (self.keys.start..end).step_by(BATCH as usize) {
+            let keys = first..end.min(first.saturating_add(BATCH));
+            self.request.clear();
+            for key in keys.clone() {
+                let _ = write!(self.request, "delete larder-bench:{:x}:{key}\r\n", self.run.number);
+            }
+            self.send()?;
+            for _ in keys {
+                match self.connection.line()? {
+                    b"DELETED" | b"NOT_FOUND" => {}
+                    line => {
+                        let line = text::printable(line);
+                        return Err(self.connection.refusal(&line));
+                    }
                 }
             }
         }
         Ok(())
     }
 
-    /// Sends and checks until the time is over.
-    fn load(&mut self) -> Result<Outcome, Failure> {
+    /// Sends and checks until the time is over. `None` if it is cut short.
+    fn load(&mut self) -> Result<Option<Outcome>, Failure> {
         let (mut gets, mut misses, mut sets, mut refused) = (0, 0, 0, 0);
         let mut times = histogram()?;
         let begun = Instant::now();
         let mut sent = Vec::new();
         loop {
+            // Before the first as well: keys of others, who may not have come so far, would be left behind.
+            if self.run.is_over() {
+                return Ok(None);
+            }
             self.request.clear();
             sent.clear();
-            for _ in 0..self.options.pipeline {
-                let (key, is_set) = (self.draw(self.options.keys), self.draw(100) < self.options.sets);
+            for _ in 0..self.run.options.pipeline {
+                let (key, is_set) =
+                    (self.draw(self.run.options.keys), self.draw(100) < self.run.options.sets);
                 if is_set {
                     self.add_set(key);
                     sent.push(Sent::Set);
                 } else {
-                    let _ = write!(self.request, "get larder-bench:{:x}:{key}\r\n", self.run);
+                    let _ = write!(self.request, "get larder-bench:{:x}:{key}\r\n", self.run.number);
                     sent.push(Sent::Get(key));
                 }
             }
@@ -172,10 +246,10 @@ impl Client<'_> {
                 }
             }
             let time = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
-            let _ = times.record_n(time.min(times.high()), u64::from(self.options.pipeline));
+            let _ = times.record_n(time.min(times.high()), u64::from(self.run.options.pipeline));
             let took = begun.elapsed();
-            if took >= self.options.seconds {
-                return Ok(Outcome { gets, misses, sets, refused, times, took });
+            if took >= self.run.options.seconds {
+                return Ok(Some(Outcome { gets, misses, sets, refused, times, took }));
             }
         }
     }
@@ -190,9 +264,9 @@ impl Client<'_> {
 
     fn add_set(&mut self, key: u32) {
         let version = self.random;
-        let length = self.options.value_bytes;
-        let ttl = TTL_SECONDS + self.options.seconds.as_secs();
-        let _ = write!(self.request, "set larder-bench:{:x}:{key} 0 {ttl} {length}\r\n", self.run);
+        let length = self.run.options.value_bytes;
+        let ttl = TTL_SECONDS + self.run.options.seconds.as_secs();
+        let _ = write!(self.request, "set larder-bench:{:x}:{key} 0 {ttl} {length}\r\n", self.run.number);
         value(&mut self.request, key, version, length as usize);
         self.request.extend_from_slice(b"\r\n");
         self.draw(1);
@@ -223,12 +297,13 @@ impl Client<'_> {
         if line == b"END" {
             return Ok(false);
         }
-        let wanted = format!("VALUE larder-bench:{:x}:{key} 0 {}", self.run, self.options.value_bytes);
+        let wanted =
+            format!("VALUE larder-bench:{:x}:{key} 0 {}", self.run.number, self.run.options.value_bytes);
         if line != wanted.as_bytes() {
             let line = text::printable(line);
             return Err(self.connection.refusal(&line));
         }
-        let length = self.options.value_bytes as usize;
+        let length = self.run.options.value_bytes as usize;
         let found = self.connection.value(length)?;
         let version =
             std::str::from_utf8(&found[16..32]).ok().and_then(|hex| u64::from_str_radix(hex, 16).ok());

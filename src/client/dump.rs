@@ -1,15 +1,17 @@
 //! `larder dump`: the keys of a server, or its items as commands that put them into a server again.
 
 use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Lines, Seek, Write};
 
 use data_encoding::BASE64;
 use percent_encoding::percent_decode_str;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::access::Access;
 use super::connection::Connection;
 use super::failure::Failure;
+use super::items::DATE_MAX;
 use super::options::DumpOptions;
 use super::stats::{self, Answer};
 use super::text;
@@ -27,6 +29,20 @@ struct Listed {
     size: Option<u64>,
 }
 
+/// A list of items.
+enum List {
+    /// As the server sends it.
+    Coming(Connection),
+    Kept(Lines<BufReader<File>>),
+}
+
+impl Listed {
+    /// `null` for one that does not end.
+    fn json_exptime(&self) -> Value {
+        Some(self.exptime).filter(|exptime| *exptime >= 0).into()
+    }
+}
+
 /// `larder dump`.
 ///
 /// # Errors
@@ -39,30 +55,28 @@ pub(super) fn run(options: &DumpOptions, out: &mut dyn Write) -> Result<(), Fail
     }
     let access = Access::new(&options.connect)?;
     let mut lister = Connection::open(&options.server, &access)?;
+    let is_larder = is_larder(&mut lister, options)?;
     // Values are asked for on a connection of their own: nothing may come between the lines of a list.
     let mut reader = match options.values {
         true => Some(Connection::open(&options.server, &access)?),
         false => None,
     };
-    let command = list_command(&mut lister, options.prefix.as_deref())?;
-    lister.send(command.as_bytes())?;
+    let prefix = options.prefix.as_deref().unwrap_or_default();
+    let within = match is_larder && is_plain(prefix.as_bytes()) {
+        true => format!(" {prefix}"),
+        false => String::new(),
+    };
+    lister.send(format!("lru_crawler metadump all{within}\r\n").as_bytes())?;
+    let mut list = List::Coming(lister);
+    // memcached's crawler passes over every item that somebody asks for just then: those of a batch would hide others.
+    if options.values && !is_larder {
+        list = list.kept(prefix)?;
+    }
     let mut batch = Vec::new();
     loop {
-        lister.go_on_waiting();
-        let line = text::printable(lister.line()?);
-        if line == "OK" {
-            // Later releases begin with it.
-            continue;
-        }
-        // The other is said where there is nothing to list.
-        let is_end = line == "END" || stats::is_word(&line, "NOTSTARTED");
-        if !is_end {
-            let Some(listed) = read_line(&line) else { return Err(lister.refusal(&line)) };
-            let prefix = options.prefix.as_deref().unwrap_or_default();
-            if listed.key.starts_with(prefix.as_bytes()) {
-                batch.push(listed);
-            }
-        }
+        let listed = list.next(prefix)?;
+        let is_end = listed.is_none();
+        batch.extend(listed.map(|(_, listed)| listed));
         if is_end || batch.len() == BATCH {
             match &mut reader {
                 Some(reader) => write_items(&batch, reader, options.json, out)?,
@@ -76,17 +90,66 @@ pub(super) fn run(options: &DumpOptions, out: &mut dyn Write) -> Result<(), Fail
     }
 }
 
-/// A list of all, or where the server can do it of what is wanted alone.
-fn list_command(connection: &mut Connection, prefix: Option<&str>) -> Result<String, Failure> {
-    let all = "lru_crawler metadump all";
-    let is_plain =
-        |prefix: &&str| !prefix.is_empty() && prefix.bytes().all(|byte| byte > b' ' && byte != 0x7f);
-    let Some(prefix) = prefix.filter(is_plain) else { return Ok(format!("{all}\r\n")) };
-    let is_larder = match stats::ask(connection, "")? {
+/// Whether the server is larder, where that matters: it lists what begins with a prefix alone, and all that it has while
+/// values are asked for.
+fn is_larder(connection: &mut Connection, options: &DumpOptions) -> Result<bool, Failure> {
+    let has_prefix = options.prefix.as_deref().is_some_and(|prefix| is_plain(prefix.as_bytes()));
+    if !(has_prefix || options.values) {
+        return Ok(false);
+    }
+    Ok(match stats::ask(connection, "")? {
         Answer::Group(found) => found.pairs.iter().any(|(name, _)| name == "larder_version"),
         Answer::Refused(_) => false,
-    };
-    Ok(if is_larder { format!("{all} {prefix}\r\n") } else { format!("{all}\r\n") })
+    })
+}
+
+impl List {
+    /// The next line, and what it says, of an item whose key begins with `prefix`. `None` at the end.
+    fn next(&mut self, prefix: &str) -> Result<Option<(String, Listed)>, Failure> {
+        loop {
+            let line = match self {
+                List::Kept(lines) => match lines.next().transpose().map_err(unkept)? {
+                    Some(line) => line,
+                    None => return Ok(None),
+                },
+                List::Coming(lister) => {
+                    lister.go_on_waiting();
+                    let line = text::printable(lister.line()?);
+                    // The other is said where there is nothing to list.
+                    if line == "END" || stats::is_word(&line, "NOTSTARTED") {
+                        return Ok(None);
+                    }
+                    line
+                }
+            };
+            // Later releases begin with it.
+            if line == "OK" {
+                continue;
+            }
+            match (read_line(&line), &self) {
+                (Some(listed), _) if listed.key.starts_with(prefix.as_bytes()) => {
+                    return Ok(Some((line, listed)));
+                }
+                (None, List::Coming(lister)) => return Err(lister.refusal(&line)),
+                _ => {}
+            }
+        }
+    }
+
+    /// All of it, in a file that has no name and ends with us: in memory it might find no place.
+    fn kept(mut self, prefix: &str) -> Result<List, Failure> {
+        let mut file = BufWriter::new(tempfile::tempfile().map_err(unkept)?);
+        while let Some((line, _)) = self.next(prefix)? {
+            writeln!(file, "{line}").map_err(unkept)?;
+        }
+        let mut file = file.into_inner().map_err(|error| unkept(error.into_error()))?;
+        file.rewind().map_err(unkept)?;
+        Ok(List::Kept(BufReader::new(file).lines()))
+    }
+}
+
+fn unkept(error: io::Error) -> Failure {
+    Failure::Failed(format!("the list of keys cannot be kept in a temporary file: {error}"))
 }
 
 /// From `key=a%20b exp=-1 la=1795904081 cas=1 fetch=no cls=1 size=61`. `None` if it is no such line.
@@ -101,8 +164,8 @@ fn read_line(line: &str) -> Option<Listed> {
 fn write_keys(batch: &[Listed], in_json: bool, out: &mut dyn Write) -> Result<(), Failure> {
     for listed in batch {
         if in_json {
-            let exptime = Some(listed.exptime).filter(|exptime| *exptime >= 0);
-            let object = json!({ "key": listed.encoded, "exptime": exptime, "size": listed.size });
+            let mut object = json!({ "exptime": listed.json_exptime(), "size": listed.size });
+            text::json_bytes(&mut object, "key", &listed.key);
             writeln!(out, "{}", text::json(&object))?;
         } else {
             writeln!(out, "{}", listed.encoded)?;
@@ -130,7 +193,6 @@ fn write_items(
     }
     reader.send(&request)?;
     for listed in batch {
-        reader.go_on_waiting();
         let line = text::printable(reader.line()?);
         let mut words = line.split(' ');
         let length = match (words.next(), words.next().map(str::parse::<usize>)) {
@@ -140,36 +202,33 @@ fn write_items(
             _ => return Err(reader.refusal(&line)),
         };
         let flags = words.find_map(|word| word.strip_prefix('f')?.parse().ok()).unwrap_or(0);
-        let value = reader.value(length)?;
-        match in_json {
-            true => {
-                let mut object = text::json_item(&listed.encoded, flags, value);
-                object["exptime"] = Some(listed.exptime).filter(|exptime| *exptime >= 0).into();
-                writeln!(out, "{}", text::json(&object))?;
-            }
-            false => write_command(listed, flags, value, out)?,
+        if in_json {
+            let mut object = text::json_item(&listed.key, flags, reader.value(length)?);
+            object["exptime"] = listed.json_exptime();
+            writeln!(out, "{}", text::json(&object))?;
+        } else {
+            reader.value_to(length, &command(listed, flags, length), out)?;
+            out.write_all(b"\r\n")?;
         }
     }
     Ok(())
 }
 
-/// The command that adds the item to a server, as memcached-tool writes it; that of a key with blanks in it is `ms`.
-fn write_command(listed: &Listed, flags: u32, value: &[u8], out: &mut dyn Write) -> Result<(), Failure> {
-    let (exptime, length) = (listed.exptime.max(0), value.len());
-    if is_plain(&listed.key) {
-        out.write_all(b"add ")?;
-        out.write_all(&listed.key)?;
-        write!(out, " {flags} {exptime} {length}\r\n")?;
-    } else {
-        write!(out, "ms {} {length} b ME F{flags} T{exptime}\r\n", BASE64.encode(&listed.key))?;
+/// The line in front of the value that adds the item to a server, as memcached-tool writes it; that of a key with blanks
+/// in it is `ms`.
+fn command(listed: &Listed, flags: u32, length: usize) -> Vec<u8> {
+    let exptime = u64::try_from(listed.exptime).unwrap_or(0).min(DATE_MAX);
+    if !is_plain(&listed.key) {
+        let key = BASE64.encode(&listed.key);
+        return format!("ms {key} {length} b ME F{flags} T{exptime}\r\n").into_bytes();
     }
-    out.write_all(value)?;
-    Ok(out.write_all(b"\r\n")?)
+    let end = format!(" {flags} {exptime} {length}\r\n");
+    [b"add ", listed.key.as_slice(), end.as_bytes()].concat()
 }
 
 /// Whether a classic command can carry the key.
 fn is_plain(key: &[u8]) -> bool {
-    key.iter().all(|&byte| byte > b' ' && byte != 0x7f)
+    !key.is_empty() && key.iter().all(|&byte| byte > b' ' && byte != 0x7f)
 }
 
 #[cfg(test)]
@@ -195,12 +254,11 @@ mod tests {
     #[test]
     fn items_are_written_as_commands() {
         let check = |line: &str, wanted: &[u8]| {
-            let mut out = Vec::new();
-            let listed = read_line(line).unwrap();
-            write_command(&listed, 7, b"\x1b\n", &mut out).unwrap_or_else(|failure| panic!("{failure}"));
-            assert_eq!(out, wanted);
+            assert_eq!(command(&read_line(line).unwrap(), 7, 2), wanted);
         };
-        check("key=k%25 exp=-1", b"add k% 7 0 2\r\n\x1b\n\r\n");
-        check("key=a%20b exp=1795904081", b"ms YSBi 2 b ME F7 T1795904081\r\n\x1b\n\r\n");
+        check("key=k%25 exp=-1", b"add k% 7 0 2\r\n");
+        check("key=a%20b exp=1795904081", b"ms YSBi 2 b ME F7 T1795904081\r\n");
+        // Later dates are the past for memcached.
+        check("key=k exp=4102444800", b"add k 7 2147483647 2\r\n");
     }
 }

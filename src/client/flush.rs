@@ -28,8 +28,10 @@ pub(super) fn run(options: &FlushOptions, out: &mut dyn Write) -> Result<(), Fai
             }
             None => "all items".to_owned(),
         };
-        write!(out, "Delete {what} of {}? (yes or no) ", connection.server())?;
-        out.flush()?;
+        // Not among the output, which may go to a file.
+        let mut question = std::io::stderr().lock();
+        write!(question, "Delete {what} of {}? (yes or no) ", connection.server())?;
+        question.flush()?;
         let mut answer = String::new();
         let read = std::io::stdin().lock().read_line(&mut answer);
         read.map_err(|error| Failure::Failed(format!("no answer: {error}")))?;

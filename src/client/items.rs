@@ -5,9 +5,10 @@ use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::access::Access;
-use super::connection::Connection;
+use super::connection::{Connection, VALUE_BYTES_MAX};
 use super::failure::Failure;
 use super::options::{DeleteOptions, GetOptions, SetOptions};
+use super::stats::{self, Answer};
 use super::text;
 
 /// Bytes of a key at most, as in memcached.
@@ -29,19 +30,20 @@ impl FromStr for Key {
     }
 }
 
+/// The last date that memcached reads as one, in 2038. It takes later ones for the past.
+pub(super) const DATE_MAX: u64 = i32::MAX as u64;
+/// Bytes of a value from standard input that are read before the server is asked how long one may be. By default no
+/// server takes more.
+const UNASKED_BYTES: usize = 1 << 20;
+
 /// So many seconds from now, as the protocol has it: more than 30 days would be taken for a date.
 pub(super) fn exptime(seconds: u32) -> u64 {
     const RELATIVE_MAX: u32 = 30 * 24 * 60 * 60;
+    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     match seconds {
         0..=RELATIVE_MAX => seconds.into(),
-        _ => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() + u64::from(seconds),
+        _ => (now() + u64::from(seconds)).min(DATE_MAX),
     }
-}
-
-/// A value that a server has sent.
-pub(super) struct Item {
-    pub flags: u32,
-    pub value: Vec<u8>,
 }
 
 /// `larder get`. Prints the bytes of the value, but not such as a terminal obeys to a terminal.
@@ -51,39 +53,42 @@ pub(super) struct Item {
 pub(super) fn get(options: &GetOptions, out: &mut dyn Write) -> Result<(), Failure> {
     let mut connection = Connection::open(&options.server, &Access::new(&options.connect)?)?;
     let key = &options.key.0;
-    let Some(item) = fetch(&mut connection, key)? else { return Err(not_found(&connection, key)) };
+    let Some((flags, length)) = ask(&mut connection, key)? else { return Err(not_found(&connection, key)) };
     if options.json {
-        writeln!(out, "{}", text::json(&text::json_item(key, item.flags, &item.value)))?;
+        let item = text::json_item(key.as_bytes(), flags, connection.value(length)?);
+        writeln!(out, "{}", text::json(&item))?;
     } else if std::io::stdout().is_terminal() {
-        for line in item.value.split(|&byte| byte == b'\n') {
+        for line in connection.value(length)?.split(|&byte| byte == b'\n') {
             writeln!(out, "{}", text::printable(line))?;
         }
     } else {
-        out.write_all(&item.value)?;
+        connection.value_to(length, b"", out)?;
     }
-    Ok(())
-}
-
-/// The item with this key, if there is one.
-fn fetch(connection: &mut Connection, key: &str) -> Result<Option<Item>, Failure> {
-    connection.send(format!("get {key}\r\n").as_bytes())?;
-    let line = text::printable(connection.line()?);
-    if line == "END" {
-        return Ok(None);
-    }
-    let mut words = line.split(' ');
-    let head = (words.next(), words.next(), words.next().map(str::parse), words.next().map(str::parse));
-    let (Some("VALUE"), Some(_), Some(Ok(flags)), Some(Ok(length))) = head else {
-        return Err(connection.refusal(&line));
-    };
-    let value = connection.value(length)?.to_vec();
     match connection.line()? {
-        b"END" => Ok(Some(Item { flags, value })),
+        b"END" => Ok(()),
         line => {
             let line = text::printable(line);
             Err(connection.refusal(&line))
         }
     }
+}
+
+/// The flags and the length of the item with this key, if there is one. Its value comes next.
+fn ask(connection: &mut Connection, key: &str) -> Result<Option<(u32, usize)>, Failure> {
+    connection.send(format!("get {key}\r\n").as_bytes())?;
+    let line = connection.line()?;
+    if line == b"END" {
+        return Ok(None);
+    }
+    let head = line.strip_prefix(b"VALUE ").and_then(|rest| rest.strip_prefix(key.as_bytes()));
+    let head = head.and_then(|rest| std::str::from_utf8(rest.strip_prefix(b" ")?).ok());
+    let mut numbers = head.unwrap_or_default().split(' ');
+    let found = (numbers.next().map(str::parse), numbers.next().map(str::parse));
+    let (Some(Ok(flags)), Some(Ok(length))) = found else {
+        let line = text::printable(line);
+        return Err(connection.refusal(&line));
+    };
+    Ok(Some((flags, length)))
 }
 
 /// `larder set`. What is not given as a word is read from standard input, to its end.
@@ -91,20 +96,16 @@ fn fetch(connection: &mut Connection, key: &str) -> Result<Option<Item>, Failure
 /// # Errors
 /// As [`Failure`] has them.
 pub(super) fn set(options: &SetOptions, _out: &mut dyn Write) -> Result<(), Failure> {
-    let mut value = Vec::new();
-    match &options.value {
-        Some(word) => value.extend_from_slice(word.as_encoded_bytes()),
-        None => {
-            let read = std::io::stdin().read_to_end(&mut value);
-            read.map_err(|error| Failure::Failed(format!("cannot read standard input: {error}")))?;
-        }
-    }
     let mut connection = Connection::open(&options.server, &Access::new(&options.connect)?)?;
+    let mut value = match &options.value {
+        Some(word) => word.as_encoded_bytes().to_vec(),
+        None => from_stdin(&mut connection)?,
+    };
     let (key, flags, ttl) = (&options.key.0, options.flags, exptime(options.ttl));
-    let mut request = format!("set {key} {flags} {ttl} {}\r\n", value.len()).into_bytes();
-    request.extend_from_slice(&value);
-    request.extend_from_slice(b"\r\n");
-    connection.send(&request)?;
+    let head = format!("set {key} {flags} {ttl} {}\r\n", value.len());
+    value.extend_from_slice(b"\r\n");
+    connection.send(head.as_bytes())?;
+    connection.send(&value)?;
     match connection.line()? {
         b"STORED" => Ok(()),
         line => {
@@ -112,6 +113,35 @@ pub(super) fn set(options: &SetOptions, _out: &mut dyn Write) -> Result<(), Fail
             Err(connection.refusal(&line))
         }
     }
+}
+
+/// All of standard input, as long as the server takes it.
+fn from_stdin(connection: &mut Connection) -> Result<Vec<u8>, Failure> {
+    let mut value = Vec::new();
+    let read = |value: &mut Vec<u8>, most: usize| {
+        // One byte more, to see that there is more.
+        let left = (most + 1).saturating_sub(value.len()) as u64;
+        let read = std::io::stdin().lock().take(left).read_to_end(value);
+        read.map_err(|error| Failure::Failed(format!("cannot read standard input: {error}")))
+    };
+    read(&mut value, UNASKED_BYTES)?;
+    if value.len() <= UNASKED_BYTES {
+        return Ok(value);
+    }
+    let told = match stats::ask(connection, "settings")? {
+        Answer::Group(found) => found.pairs.into_iter().find(|(name, _)| name == "item_size_max"),
+        // Who may not see it may still store what fits.
+        Answer::Refused(_) => None,
+    };
+    let most = told.and_then(|(_, value)| value.parse().ok()).unwrap_or(VALUE_BYTES_MAX);
+    let most = most.min(VALUE_BYTES_MAX);
+    read(&mut value, most)?;
+    if value.len() > most {
+        let text =
+            format!("{} takes {most} bytes of a value at most, and there are more", connection.server());
+        return Err(Failure::Failed(text));
+    }
+    Ok(value)
 }
 
 /// `larder delete`.

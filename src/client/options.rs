@@ -9,12 +9,12 @@ use clap::{Args, Parser, Subcommand};
 use super::address::Address;
 use super::items::Key;
 
-/// The names of all commands.
-pub(super) const NAMES: &[&str] = &["top", "stats", "ping", "get", "set", "delete", "dump", "flush", "bench"];
-
 const SERVER: &str = "127.0.0.1:11211";
 const EXIT_CODES: &str = "Exit codes: 0; 1 if the server refused, or answered what it must not; 64 for a wrong \
     command line;\n69 if the server cannot be reached or does not answer; 71 for a file that cannot be read.";
+
+const BENCH_KEYS: &str = "Keys are larder-bench:RUN:NUMBER, deleted at the end, also of a run that fails or is ended by a signal. \
+    What is\nleft if the server is away by then ends 10 minutes after --seconds.\n\n";
 
 /// larder's command line where it is a client.
 #[derive(Parser)]
@@ -51,7 +51,7 @@ pub(super) enum Command {
     #[command(after_help = EXIT_CODES)]
     Flush(FlushOptions),
     /// Put a load on a server, check each reply and tell how long it took
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = BENCH_KEYS.to_owned() + EXIT_CODES)]
     Bench(BenchOptions),
 }
 
@@ -59,7 +59,7 @@ pub(super) enum Command {
 #[derive(Args)]
 #[command(next_help_heading = "Connection")]
 pub(super) struct ConnectOptions {
-    /// Log in; the password comes from --password-file, LARDER_PASSWORD or the terminal
+    /// Log in where that is wanted; password from --password-file, LARDER_PASSWORD or the terminal
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     /// A file whose first line is the password
@@ -80,7 +80,7 @@ pub(super) struct ConnectOptions {
     /// The name that the server's certificate must have [default: the host]
     #[arg(long, value_name = "NAME", requires = "tls")]
     pub server_name: Option<String>,
-    /// How long to wait for a connection, and for each answer
+    /// How long to wait for a connection, an answer, and every further 16 KiB
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub timeout: Duration,
 }
@@ -96,7 +96,7 @@ pub(super) struct TopOptions {
     /// Look twice, print as text what a terminal would show, and end
     #[arg(long)]
     pub once: bool,
-    /// After each look print a line of JSON for each server; with --once after the second alone
+    /// After each look a line of JSON for each server, or its problem; with --once after the second alone
     #[arg(long)]
     pub json: bool,
     /// The size of what --once prints
@@ -160,7 +160,8 @@ pub(super) struct SetOptions {
     pub server: Address,
     /// The key of the item
     pub key: Key,
-    /// The value; if it is not given, all of standard input
+    /// The value, behind -- if it begins with -; if it is not given, all of standard input
+    #[arg(allow_negative_numbers = true)]
     pub value: Option<OsString>,
     /// Seconds that the item lives; 0 for ever
     #[arg(long, value_name = "SECONDS", default_value = "0")]
@@ -193,7 +194,7 @@ pub(super) struct DumpOptions {
     /// Values as well: commands that can be sent to a server as they are
     #[arg(long)]
     pub values: bool,
-    /// A JSON object on each line
+    /// A JSON object on each line, with key or key_base64; with --values also with value or value_base64
     #[arg(long)]
     pub json: bool,
     #[command(flatten)]
@@ -227,14 +228,14 @@ pub(super) struct BenchOptions {
     /// Connections, each with a thread of its own
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub connections: u32,
-    /// Requests that are sent together
+    /// Requests that are sent together; times --value-bytes 16 MiB at most
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pipeline: u32,
     /// How many keys there are
     #[arg(long, value_name = "N", default_value = "10000", value_parser = clap::value_parser!(u32).range(1..=100_000_000))]
     pub keys: u32,
     /// Bytes of a value
-    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(32..=1 << 20))]
+    #[arg(long, value_name = "N", default_value = "100", value_parser = clap::value_parser!(u32).range(32..=1_000_000))]
     pub value_bytes: u32,
     /// How many of a hundred requests store a value; the others get one
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(0..=100))]
@@ -267,11 +268,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_names_are_those_of_the_commands() {
-        let command = crate::client::command();
-        command.clone().debug_assert();
-        let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-        assert_eq!(names, NAMES);
+    fn the_commands_are_sound() {
+        crate::client::command().debug_assert();
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value};
 
 use super::access::Access;
-use super::connection::Connection;
+use super::connection::{Connection, KEPT_BYTES_MAX};
 use super::failure::Failure;
 use super::options::StatsOptions;
 use super::text;
@@ -29,8 +29,8 @@ const GROUPS: [&str; 13] = [
     "hotkeys",
     "threads",
 ];
-/// Lines of an answer at most.
-const LINES_MAX: usize = 1 << 20;
+/// Names that are longer stand out, and move no other's value.
+const NAME_WIDTH_MAX: usize = 64;
 
 /// What a server says of one group. All text is harmless to terminals.
 #[derive(Debug, Default)]
@@ -57,8 +57,11 @@ pub(super) fn ask(connection: &mut Connection, group: &str) -> Result<Answer, Fa
     let blank = if group.is_empty() { "" } else { " " };
     connection.send(format!("stats{blank}{group}\r\n").as_bytes())?;
     let mut found = Group::default();
-    for _ in 0..LINES_MAX {
+    let mut kept = 0;
+    while kept <= KEPT_BYTES_MAX {
         let line = text::printable(connection.line()?);
+        // An empty line takes memory as well.
+        kept += line.len() + size_of::<(String, String)>();
         match line.as_str() {
             "END" => return Ok(Answer::Group(found)),
             "RESET" | "OK" => {
@@ -121,6 +124,7 @@ pub(super) fn run(options: &StatsOptions, out: &mut dyn Write) -> Result<(), Fai
 
 fn show(found: &Group, out: &mut dyn Write) -> Result<(), Failure> {
     let width = found.pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+    let width = width.min(NAME_WIDTH_MAX);
     for (name, value) in &found.pairs {
         writeln!(out, "{name:width$}  {value}")?;
     }

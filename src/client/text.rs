@@ -30,11 +30,19 @@ pub(super) fn readable_key(encoded: &str) -> String {
     printable(&percent_decode(encoded.as_bytes()).collect::<Vec<_>>())
 }
 
-/// The names of a value in JSON: as text if it is text, else in base64.
-pub(super) fn json_item(key: &str, flags: u32, value: &[u8]) -> Value {
-    match std::str::from_utf8(value) {
-        Ok(text) => json!({ "key": key, "flags": flags, "value": text }),
-        Err(_) => json!({ "key": key, "flags": flags, "value_base64": BASE64.encode(value) }),
+/// An item in JSON. Its key and its value are text if they are text, else in base64, under a name that says so.
+pub(super) fn json_item(key: &[u8], flags: u32, value: &[u8]) -> Value {
+    let mut object = json!({ "flags": flags });
+    json_bytes(&mut object, "key", key);
+    json_bytes(&mut object, "value", value);
+    object
+}
+
+/// Adds `bytes` to an object.
+pub(super) fn json_bytes(object: &mut Value, name: &str, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => object[name] = text.into(),
+        Err(_) => object[format!("{name}_base64")] = BASE64.encode(bytes).into(),
     }
 }
 

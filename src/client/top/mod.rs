@@ -43,7 +43,11 @@ pub(super) fn run(options: &TopOptions, out: &mut dyn Write) -> Result<(), Failu
     look(&mut app, &mut sources)?;
     loop {
         thread::sleep(options.interval);
-        look(&mut app, &mut sources)?;
+        let answers = look(&mut app, &mut sources);
+        // Who goes on looking is told of servers that are away, and sees them come back.
+        if options.once {
+            answers?;
+        }
         match options.json {
             true => lines(&app, out)?,
             false => write_frame(&app, options.size, out)?,
@@ -171,6 +175,65 @@ mod tests {
                 assert!(text.lines().all(|line| width(line) <= usize::from(size.0)), "{size:?}\n{text}");
             }
         }
+    }
+
+    #[test]
+    fn half_a_number_is_never_shown() {
+        let mut app = App::new(["cache:1".to_owned()], Duration::from_secs(1));
+        let stats = |number: u32| {
+            let pairs = ["cmd_set", "get_hits", "get_misses", "delete_hits", "delete_misses", "bytes_read"];
+            let pairs = pairs.map(|name| (name.to_owned(), number.to_string()));
+            let memory = [("bytes", "7340032"), ("limit_maxbytes", "67108864"), ("curr_items", "1234567")];
+            pairs.into_iter().chain(memory.map(|(name, value)| (name.to_owned(), value.to_owned()))).collect()
+        };
+        let first = Sample { stats: stats(0), ..sample(4) };
+        let second =
+            Sample { stats: stats(1_234_567), at: first.at + Duration::from_secs(1), ..first.clone() };
+        app.take(0, Ok(first));
+        app.take(0, Ok(second));
+        let text = shown(&app, (80, 24));
+        assert!(text.contains("1,234,567 /s") && text.contains("7.0M of 64.0M"), "{text}");
+        for columns in 40..80 {
+            let text = shown(&app, (columns, 40));
+            for (name, long, short) in [
+                (" set", "1,234,567 /s", "1.2M/s"),
+                ("Received", "1.2M/s", "1.2M/s"),
+                ("Memory", "7.0M of 64.0M", "7.0M/64.0M"),
+                ("Items", "1,234,567 (7.0M)", "1.2M"),
+            ] {
+                let line = text.lines().find(|line| line.contains(name)).unwrap_or_default();
+                assert!(line.contains(long) || line.contains(short), "{columns}: {name}\n{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_many_servers_all_and_those_with_problems_are_seen() {
+        let names = (0..40).map(|number| format!("cache:{}", 1000 + number));
+        let mut app = App::new(names, Duration::from_secs(1));
+        for number in 0..39 {
+            app.take(number, Ok(sample(0)));
+        }
+        app.take(39, Err("cache:1039 cannot be reached".to_owned()));
+        for size in [(80, 24), (40, 24), (80, 12)] {
+            let text = shown(&app, size);
+            let lines: Vec<&str> = text.lines().collect();
+            assert!(lines[2].starts_with(' ') && lines[2].contains(" of 40"), "{text}");
+            assert!(lines[3].starts_with(" all ") && lines[4].starts_with(" ! cache:1039"), "{text}");
+            assert!(lines[5].starts_with(" cache:1000"), "{text}");
+            assert!(text.contains("cache:1039 cannot be reached"), "{text}");
+            let rows = lines.iter().filter(|line| line.starts_with(" cache:10") && !line.contains("reached"));
+            assert!(lines[2].trim_start().starts_with(&format!("{} of 40", rows.count() + 1)), "{text}");
+        }
+        assert!(!shown(&app, (80, 50)).contains(" of 40"));
+    }
+
+    #[test]
+    fn as_many_rows_as_there_are_do_no_harm() {
+        let mut app = App::new(["cache:1".to_owned()], Duration::from_secs(1));
+        let latency = vec![Latency { times: [Some(1.0); 5], ..Latency::default() }; 70_000];
+        app.take(0, Ok(Sample { latency, ..sample(4) }));
+        assert!(shown(&app, (80, 24)).contains("Latency, us"));
     }
 
     #[test]

@@ -12,6 +12,9 @@ use crate::client::text;
 
 /// Hot keys of each kind that are asked for.
 const HOT_KEYS: usize = 40;
+/// Classes, kinds of latency and hot keys that are looked at, at most: more than any server has, and what is beyond costs
+/// nothing.
+const ROWS_MAX: usize = 512;
 /// Operations that `stats slabs` counts for each class.
 const CLASS_REQUESTS: [&str; 7] =
     ["get_hits", "cmd_set", "delete_hits", "incr_hits", "decr_hits", "cas_hits", "touch_hits"];
@@ -148,12 +151,13 @@ fn classes(slabs: &[(String, String)], items: &[(String, String)]) -> Vec<Class>
             _ => {}
         }
     }
-    found.into_values().filter(|class| class.chunks > 0.0).collect()
+    found.into_values().filter(|class| class.chunks > 0.0).take(ROWS_MAX).collect()
 }
 
 /// From `get_count 17`, `get_p50_us 3.5` and so on, in the server's order.
 fn latency(pairs: &[(String, String)]) -> Vec<Latency> {
     let mut found: Vec<Latency> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for (name, value) in pairs {
         let Some((command, figure)) = name.strip_suffix("_us").unwrap_or(name).rsplit_once('_') else {
             continue;
@@ -163,10 +167,14 @@ fn latency(pairs: &[(String, String)]) -> Vec<Latency> {
         if place.is_none() && figure != "count" {
             continue;
         }
-        let at = found.iter().position(|one| one.command == command).unwrap_or_else(|| {
+        let at = *places.entry(command).or_insert(found.len());
+        if at == found.len() {
+            if at == ROWS_MAX {
+                places.remove(command);
+                continue;
+            }
             found.push(Latency { command: command.to_owned(), ..Latency::default() });
-            found.len() - 1
-        });
+        }
         match place {
             Some(place) => found[at].times[place] = Some(value),
             None => found[at].count = value,
@@ -193,7 +201,7 @@ fn hot_keys(pairs: &[(String, String)]) -> Vec<HotKey> {
             percent: number("percent"),
         })
     };
-    pairs.iter().filter_map(one).collect()
+    pairs.iter().filter_map(one).take(ROWS_MAX).collect()
 }
 
 #[cfg(test)]
@@ -232,6 +240,19 @@ mod tests {
                 ("slow_gets", 0.0, [none, none, none, none, Some(9.0)]),
             ]
         );
+    }
+
+    #[test]
+    fn no_server_has_rows_without_end() {
+        let many = |line: fn(u32) -> String| (0..70_000).map(line).collect::<Vec<String>>().join("\n");
+        let times = many(|number| format!("c{number}_p50_us 1"));
+        assert_eq!(latency(&pairs(&times)).len(), ROWS_MAX);
+        let slabs = many(|number| format!("{number}:total_chunks 1"));
+        assert_eq!(classes(&pairs(&slabs), &[]).len(), ROWS_MAX);
+        let keys = many(|number| format!("reads:{number} key=k,per_second=1"));
+        assert_eq!(hot_keys(&pairs(&keys)).len(), ROWS_MAX);
+        // The figures of those that are there are still read.
+        assert_eq!(latency(&pairs(&(times + "\nc0_count 7")))[0].count, 7.0);
     }
 
     #[test]

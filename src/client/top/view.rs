@@ -1,7 +1,7 @@
 //! How `larder top` looks: an [`App`] drawn into any size of terminal. Knows no server and no keyboard.
 
 use ratatui::Frame;
-use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::layout::{Constraint, Direction, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Borders, Clear, Paragraph, Row, Sparkline, Table};
@@ -10,6 +10,11 @@ use super::app::{App, Watched};
 use super::figures::{ClassFigures, Figures};
 use super::numbers::{age, bar, bytes, count, elided, microseconds, percent, rate, short, whole};
 use super::sample::{HotKey, TIMES};
+
+/// Characters of a figure's name in the overview, and of a server's in the table at least.
+const NAME_WIDTH: usize = 12;
+/// Columns without which panes stand one below the other.
+const SIDE_BY_SIDE: u16 = 60;
 
 const BAR: Style = Style::new().fg(Color::Cyan);
 const HEAD: Style = Style::new().add_modifier(Modifier::BOLD);
@@ -115,10 +120,11 @@ fn draw_panes(frame: &mut Frame<'_>, panes: Rect, app: &App, server: &Watched) {
     if !has_latency && !has_hot_keys {
         return draw_classes(frame, panes, app, server);
     }
-    let [classes, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(panes);
+    let direction = if panes.width < SIDE_BY_SIDE { Direction::Vertical } else { Direction::Horizontal };
+    let [classes, right] = Layout::new(direction, [Constraint::Fill(1), Constraint::Fill(1)]).areas(panes);
     draw_classes(frame, classes, app, server);
     let latency_lines = match (has_latency, has_hot_keys) {
-        (true, true) => (latency + 2).min(right.height / 2),
+        (true, true) => latency.saturating_add(2).min(right.height / 2),
         (true, false) => right.height,
         _ => 0,
     };
@@ -132,57 +138,87 @@ fn draw_panes(frame: &mut Frame<'_>, panes: Rect, app: &App, server: &Watched) {
     }
 }
 
+/// Names and figures, and in the same order what is shown of them where these have no place.
+type Rows = [(&'static str, String, String)];
+
 fn draw_overview(frame: &mut Frame<'_>, area: Rect, figures: &Figures) {
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(area);
-    let line = |name: &'static str, text: String| {
-        Line::from(vec![Span::raw(format!(" {name:12}")), Span::styled(text, HEAD)])
-    };
-    let per_second = |number| format!("{:>10} /s", rate(number));
-    let traffic = |number| format!("{:>10}/s", bytes(number));
-    let in_all = format!(" ({} in all)", percent(figures.hit_ratio_in_all));
-    frame.render_widget(
-        Paragraph::new(vec![
-            line("Requests", per_second(figures.requests)),
-            line("  get", per_second(figures.gets)),
-            line("  set", per_second(figures.sets)),
-            line("  delete", per_second(figures.deletes)),
-            line("Hit ratio", format!("{:>10}{in_all}", percent(figures.hit_ratio))),
-            line("Received", traffic(figures.received)),
-            line("Sent", traffic(figures.sent)),
-        ]),
-        left,
-    );
-    let share = figures.memory.zip(figures.memory_limit).map(|(used, limit)| used / limit);
-    let width = usize::from(right.width.saturating_sub(34)).clamp(4, 40);
-    let (full, free) = bar(share.unwrap_or(0.0), 1.0, 1.0, width);
-    let memory = format!(" {} of {}", bytes(figures.memory), bytes(figures.memory_limit));
-    let connections = format!("{} of {}", whole(figures.connections), whole(figures.connections_max));
-    let evicted = format!("{} /s ({})", rate(figures.evictions), whole(figures.evicted_in_all));
-    frame.render_widget(
-        Paragraph::new(vec![
-            Line::from(vec![
-                Span::raw(" Memory      "),
-                Span::styled(full, BAR),
-                Span::styled(free, QUIET),
-                Span::styled(memory, HEAD),
-            ]),
-            line("Items", format!("{} ({})", whole(figures.items), bytes(figures.item_bytes))),
-            line("Evictions", evicted),
-            line("Refused", format!("{} values", whole(figures.refused))),
-            line("Connections", connections),
-            line(
-                "  new",
-                format!("{} /s ({} rejected)", rate(figures.new_connections), whole(figures.rejected)),
-            ),
-            line("CPU", cores(figures)),
-        ]),
-        right,
-    );
+    let per_second =
+        |name, number| (name, format!("{:>10} /s", rate(number)), format!("{}/s", short(number)));
+    let traffic = |name, number| (name, format!("{:>10}/s", bytes(number)), format!("{}/s", bytes(number)));
+    let ratio = percent(figures.hit_ratio);
+    let ratio_with_all = format!("{ratio:>10} ({} in all)", percent(figures.hit_ratio_in_all));
+    let rows = [
+        per_second("Requests", figures.requests),
+        per_second("  get", figures.gets),
+        per_second("  set", figures.sets),
+        per_second("  delete", figures.deletes),
+        ("Hit ratio", ratio_with_all, ratio),
+        traffic("Received", figures.received),
+        traffic("Sent", figures.sent),
+    ];
+    frame.render_widget(Paragraph::new(lines(&rows, left.width)), left);
+    draw_state(frame, right, figures);
 }
 
-fn cores(figures: &Figures) -> String {
+/// The right half of the overview.
+fn draw_state(frame: &mut Frame<'_>, area: Rect, figures: &Figures) {
+    let memory = [bytes(figures.memory), bytes(figures.memory_limit)];
+    let [items, refused] = [figures.items, figures.refused].map(|number| (whole(number), count(number)));
+    let [connections, connections_max] =
+        [figures.connections, figures.connections_max].map(|number| (whole(number), count(number)));
+    let (evictions, evicted) = (figures.evictions, figures.evicted_in_all);
+    let (new, rejected) = (figures.new_connections, figures.rejected);
     let cpu = figures.cpu.map_or("-".to_owned(), |cpu| format!("{cpu:.2}"));
-    format!("{cpu} cores ({} threads)", whole(figures.threads))
+    let rows = [
+        ("Memory", memory.join(" of "), memory.join("/")),
+        ("Items", format!("{} ({})", items.0, bytes(figures.item_bytes)), items.1),
+        (
+            "Evictions",
+            format!("{} /s ({})", rate(evictions), whole(evicted)),
+            format!("{}/s", short(evictions)),
+        ),
+        ("Refused", format!("{} values", refused.0), refused.1),
+        (
+            "Connections",
+            format!("{} of {}", connections.0, connections_max.0),
+            format!("{}/{}", connections.1, connections_max.1),
+        ),
+        ("  new", format!("{} /s ({} rejected)", rate(new), whole(rejected)), format!("{}/s", short(new))),
+        ("CPU", format!("{cpu} cores ({} threads)", whole(figures.threads)), cpu.clone()),
+    ];
+    let mut lines = lines(&rows, area.width);
+    let share = figures.memory.zip(figures.memory_limit).map(|(used, limit)| used / limit);
+    let width = area.width.saturating_sub(34).clamp(4, 40);
+    let text = format!(" {}", memory.join(" of "));
+    if usize::from(area.width) >= NAME_WIDTH + 1 + usize::from(width) + text.len()
+        && let Some(line) = lines.first_mut()
+    {
+        let (full, free) = bar(share.unwrap_or(0.0), 1.0, 1.0, usize::from(width));
+        *line = Line::from(vec![
+            Span::raw(format!(" {:NAME_WIDTH$}", "Memory")),
+            Span::styled(full, BAR),
+            Span::styled(free, QUIET),
+            Span::styled(text, HEAD),
+        ]);
+    }
+    frame.render_widget(Paragraph::new(lines), area);
+}
+
+/// The rows in a pane of that width. If it cuts one of them off, each is shown in short: half a number is a wrong one.
+fn lines(rows: &Rows, width: u16) -> Vec<Line<'static>> {
+    let width = usize::from(width);
+    let has_place = rows.iter().all(|(_, text, _)| 1 + NAME_WIDTH + text.len() <= width);
+    let longest = rows.iter().map(|(_, _, short)| short.len()).max().unwrap_or(0);
+    let name_width = width.saturating_sub(2 + longest).min(NAME_WIDTH);
+    let line = |(name, long, short): &(&str, String, String)| {
+        let (name, text) = match has_place {
+            true => (format!(" {name:NAME_WIDTH$}"), long.clone()),
+            false => (format!(" {name:name_width$.name_width$} "), format!("{short:>longest$}")),
+        };
+        Line::from(vec![Span::raw(name), Span::styled(text, HEAD)])
+    };
+    rows.iter().map(line).collect()
 }
 
 fn draw_spark(frame: &mut Frame<'_>, area: Rect, server: &Watched) {
@@ -277,42 +313,63 @@ fn draw_hot_keys(frame: &mut Frame<'_>, area: Rect, app: &App, hot_keys: &[HotKe
     frame.render_widget(table.block(pane(format!("Hot keys, {}", kind.replace('_', " by ")))), area);
 }
 
-/// A row for each server, and one for all.
+/// A column of the table of servers: its head, its width and what is in it.
+type Column = (&'static str, u16, fn(&Figures) -> String);
+
+/// In the order of what can be done without where there is no place.
+const COLUMNS: [Column; 8] = [
+    ("req/s", 7, |figures| short(figures.requests)),
+    ("hits", 7, |figures| percent(figures.hit_ratio)),
+    ("memory", 7, |figures| {
+        percent(figures.memory.zip(figures.memory_limit).map(|(used, limit)| used / limit))
+    }),
+    ("limit", 6, |figures| bytes(figures.memory_limit)),
+    ("items", 6, |figures| count(figures.items)),
+    ("evict/s", 7, |figures| short(figures.evictions)),
+    ("conns", 6, |figures| count(figures.connections)),
+    ("sent/s", 6, |figures| bytes(figures.sent)),
+];
+
+/// A row for all servers, and one for each, those with problems first: whoever has more of them than lines must not miss
+/// one. Below, what the problems are.
 fn draw_all(frame: &mut Frame<'_>, area: Rect, app: &App) {
+    let (away, there): (Vec<&Watched>, Vec<&Watched>) =
+        app.servers.iter().partition(|server| server.problem.is_some());
+    let mut left = area.width.saturating_sub(NAME_WIDTH as u16);
+    let columns = COLUMNS.iter().take_while(|(_, width, _)| {
+        let has_place = left > *width;
+        left = left.saturating_sub(width + 1);
+        has_place
+    });
+    let columns: Vec<&Column> = columns.collect();
     let row = |name: String, figures: &Figures| {
-        let share = figures.memory.zip(figures.memory_limit).map(|(used, limit)| used / limit);
-        let cells = [
-            short(figures.requests),
-            percent(figures.hit_ratio),
-            percent(share),
-            bytes(figures.memory_limit),
-            count(figures.items),
-            short(figures.evictions),
-            count(figures.connections),
-            bytes(figures.sent),
-        ];
-        let cells = cells.into_iter().map(|cell| Line::from(cell).right_aligned());
+        let cells = columns.iter().map(|(_, _, figure)| Line::from(figure(figures)).right_aligned());
         Row::new([Line::from(format!(" {name}"))].into_iter().chain(cells))
     };
-    let known: Vec<&Figures> =
-        app.servers.iter().filter(|server| server.problem.is_none()).map(|server| &server.figures).collect();
-    let rows = app.servers.iter().map(|server| match &server.problem {
-        Some(_) => row(format!("! {}", server.name), &Figures::default()).style(PROBLEM),
-        None => row(server.name.clone(), &server.figures),
-    });
+    let known: Vec<&Figures> = there.iter().map(|server| &server.figures).collect();
     let total = row("all".to_owned(), &Figures::total(&known)).style(HEAD);
-    let head = ["", "req/s", "hits", "memory", "limit", "items", "evict/s", "conns", "sent/s"];
-    let head = head.map(|name| Line::from(name).right_aligned());
-    let widths = [7, 7, 7, 6, 6, 7, 6, 6].map(Constraint::Length);
-    let widths = [Constraint::Fill(1)].into_iter().chain(widths);
-    let table = Table::new(rows.chain([total]), widths).header(Row::new(head).style(QUIET));
+    let with_problem =
+        away.iter().map(|server| row(format!("! {}", server.name), &Figures::default()).style(PROBLEM));
+    let others = there.iter().map(|server| row(server.name.clone(), &server.figures));
+    // A quarter of the place is for what is wrong, if anything is.
+    let reasons = away.len().min(usize::from(area.height / 4)) as u16;
     let [table_area, problems] = Layout::vertical([
         Constraint::Length(u16::try_from(app.servers.len()).unwrap_or(u16::MAX).saturating_add(4)),
-        Constraint::Min(0),
+        Constraint::Min(reasons),
     ])
     .areas(area);
-    frame.render_widget(table, table_area);
-    let lines = app.servers.iter().filter_map(|server| server.problem.as_ref());
+    let shown = usize::from(table_area.height.saturating_sub(2));
+    let more = match app.servers.len() > shown {
+        true => format!(" {shown} of {}", app.servers.len()),
+        false => String::new(),
+    };
+    let head = columns.iter().map(|(name, _, _)| Line::from(*name).right_aligned());
+    let head = [Line::from(more)].into_iter().chain(head);
+    let widths = columns.iter().map(|(_, width, _)| Constraint::Length(*width));
+    let widths = [Constraint::Fill(1)].into_iter().chain(widths);
+    let rows = [total].into_iter().chain(with_problem).chain(others);
+    frame.render_widget(Table::new(rows, widths).header(Row::new(head).style(QUIET)), table_area);
+    let lines = away.iter().filter_map(|server| server.problem.as_ref());
     let lines: Vec<Line> = lines.map(|problem| Line::styled(format!(" {problem}"), PROBLEM)).collect();
     frame.render_widget(Paragraph::new(lines), problems);
 }
