@@ -124,6 +124,7 @@ const LARDER_ONLY: &[(&str, &str)] = &[
         "slow_clients::what_slow_readers_hold_is_bounded_in_all",
         "memcached refers to the items, however small",
     ),
+    ("slow_clients::what_readers_keep_beyond_a_flush_is_bounded_too", NO_LIMIT),
     (
         "slow_clients::a_cache_full_of_values_that_are_being_read_serves_others_and_gets_its_memory_back",
         "memcached answers `out of memory` to a legal item while older ones wait for a slow reader",
@@ -288,8 +289,10 @@ const LARDER_ONLY: &[(&str, &str)] = &[
     ("logins::whoever_repeats_a_wrong_password_has_guessed_nothing", NO_DELAYS),
     ("logins::few_logins_of_a_network_wait_and_those_who_give_up_leave_their_places", NO_DELAYS),
     ("logins::those_who_send_logins_and_leave_hold_up_nobody_elsewhere", NO_USERS),
+    ("logins::those_who_break_off_while_their_passwords_wait_take_nobodys_time", NO_USERS),
     ("logins::whoever_does_not_log_in_in_time_is_closed", NO_DELAYS),
     ("logins::little_is_kept_of_those_who_have_not_logged_in", NO_DELAYS),
+    ("logins::what_is_kept_of_logins_that_wait_counts", NO_DELAYS),
     ("logins::rights_that_are_withdrawn_end_with_the_next_command", NO_USERS),
     ("udp::replies_have_a_limit", "memcached has none"),
     ("udp::public_addresses_need_an_option", "memcached does without"),
