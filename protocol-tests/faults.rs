@@ -324,8 +324,18 @@ fn cramped(mebibytes: usize, options: &[&str]) -> Launch {
 #[test]
 fn without_address_space_the_cache_is_smaller_and_serves_on() {
     applies!();
-    for mebibytes in [450, 600] {
-        let mut server = cramped(mebibytes, &["-m", "2048", "-t", "2"]).start();
+    // The limit may be there at the start, or come while it runs.
+    for (mebibytes, comes_later) in [(450, false), (600, false), (600, true)] {
+        let options = ["-m", "2048", "-t", "2"];
+        let mut server = if comes_later {
+            let server = start!(&options);
+            let limit = format!("--as={}", mebibytes << 20);
+            let status = Command::new("prlimit").args(["--pid", &server.pid().to_string(), &limit]).status();
+            assert!(status.expect("prlimit of util-linux").success());
+            server
+        } else {
+            cramped(mebibytes, &options).start()
+        };
         let mut client = server.client();
         let before = left(&mut client);
         let value = fill(b'v', 50_000);
@@ -342,6 +352,15 @@ fn without_address_space_the_cache_is_smaller_and_serves_on() {
         }
         let end = format!("{}\r\n", &value[40_000..]);
         others.iter_mut().for_each(|other| other.expect(&end, "STORED\r\n"));
+        // And with large ones, of which not all may be there.
+        let mut large: Vec<_> = (0..300).map(|_| server.client()).collect();
+        let half = fill(b'l', 300_000);
+        large
+            .iter_mut()
+            .for_each(|one| drop(one.send_until_blocked(format!("set l 0 0 500000\r\n{half}").as_bytes())));
+        server.expect_served();
+        drop(large);
+        wait_until("they are gone", || client.stat("curr_connections") == 201);
         let last = format!("k{}", all - 1);
         client.expect(format!("set {last} 0 0 50000\r\n{value}\r\n"), "STORED\r\n");
         client.expect(format!("get {last}\r\n"), format!("VALUE {last} 0 50000\r\n{value}\r\nEND\r\n"));

@@ -30,11 +30,14 @@ impl CpuTime {
     }
 }
 
-/// Whether the system refuses memory beyond some limit: of address space (`ulimit -v`), or of memory promised
-/// (`vm.overcommit_memory=2`). Elsewhere it gives what is asked for, whatever is free.
-pub fn memory_is_limited() -> bool {
-    let is_counted = std::fs::read("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.starts_with(b"2"));
-    is_counted || getrlimit(Resource::RLIMIT_AS).is_ok_and(|(limit, _)| limit != RLIM_INFINITY)
+/// Whether the system refuses memory beyond what it can keep its promise of (`vm.overcommit_memory=2`).
+pub fn memory_is_counted() -> bool {
+    std::fs::read("/proc/sys/vm/overcommit_memory").is_ok_and(|mode| mode.starts_with(b"2"))
+}
+
+/// Whether the address space of this process has a limit now (`ulimit -v`). `true` if that is not known.
+pub fn address_space_is_limited() -> bool {
+    getrlimit(Resource::RLIMIT_AS).map_or(true, |(limit, _)| limit != RLIM_INFINITY)
 }
 
 /// Whether the system would give `bytes` of memory now. None of it is used.

@@ -16,8 +16,10 @@ const LOOK_BYTES: usize = 1 << 20;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Headroom {
-    /// 0 where nothing limits memory, so that there is nothing to look at.
+    /// 0 for none.
     bytes: usize,
+    /// What the system promises is counted: it refuses memory without a limit of ours.
+    is_counted: bool,
     pages_per_look: usize,
     /// Pages that may be made before it is looked at again.
     unlooked: AtomicUsize,
@@ -28,10 +30,11 @@ pub(super) struct Headroom {
 }
 
 impl Headroom {
-    /// Leaves `bytes` beyond pages of `page_bytes`, if memory is limited at all now.
+    /// Leaves `bytes` beyond pages of `page_bytes`.
     pub fn new(bytes: usize, page_bytes: usize) -> Headroom {
         Headroom {
-            bytes: if bytes > 0 && sys::memory_is_limited() { bytes } else { 0 },
+            bytes,
+            is_counted: bytes > 0 && sys::memory_is_counted(),
             pages_per_look: LOOK_BYTES / page_bytes,
             unlooked: AtomicUsize::new(0),
             most_pages: AtomicUsize::new(0),
@@ -50,8 +53,10 @@ impl Headroom {
             return true;
         }
         let bytes = if pages <= self.most_pages.load(Relaxed) { self.bytes / 2 } else { self.bytes };
+        // The limit may be set while the daemon runs.
+        let is_limited = self.is_counted || sys::address_space_is_limited();
         let _one_at_a_time = self.looks.lock();
-        let is_left = sys::has_memory(bytes);
+        let is_left = !is_limited || sys::has_memory(bytes);
         if is_left {
             self.unlooked.store(self.pages_per_look, Relaxed);
         }
