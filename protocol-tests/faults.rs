@@ -355,9 +355,9 @@ fn without_address_space_the_cache_is_smaller_and_serves_on() {
         // And with large ones, of which not all may be there.
         let mut large: Vec<_> = (0..300).map(|_| server.client()).collect();
         let half = fill(b'l', 300_000);
-        large
-            .iter_mut()
-            .for_each(|one| drop(one.send_until_blocked(format!("set l 0 0 500000\r\n{half}").as_bytes())));
+        for one in &mut large {
+            one.send_until_blocked(format!("set l 0 0 500000\r\n{half}").as_bytes());
+        }
         server.expect_served();
         drop(large);
         wait_until("they are gone", || client.stat("curr_connections") == 201);
