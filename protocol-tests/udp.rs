@@ -383,7 +383,7 @@ fn all_workers_answer() {
         assert_eq!(client.answer().payload, want.as_bytes());
     }
     let mut tcp = server.client();
-    assert_eq!(udp_rows(&mut tcp).len(), 4);
+    wait_until("each worker has its socket", || udp_rows(&mut tcp).len() == 4);
 }
 
 /// `stats conns` of UDP sockets, by descriptor.
@@ -401,8 +401,9 @@ fn udp_rows(client: &mut Client) -> BTreeMap<String, HashMap<String, String>> {
 fn statistics_show_where_it_is() {
     let server = Launch::new().options(["-U", "-1", "-t", "2"]).start();
     let mut tcp = server.client();
+    // memcached's threads take their sockets over once they run, which may be after the first answer by TCP.
+    wait_until("each worker has its socket", || udp_rows(&mut tcp).len() == 2);
     let rows = udp_rows(&mut tcp);
-    assert_eq!(rows.len(), 2);
     for row in rows.values() {
         assert_eq!(row["UDP"], "UDP");
         assert_eq!(row["addr"], format!("udp:{}", server.udp_addresses[0]));
