@@ -11,6 +11,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
@@ -113,7 +114,9 @@ pub struct Certificates {
     settings: TlsSettings,
     loaded: RwLock<Loaded>,
     /// Of the files when they were last read, also in vain; but not if the system refused, for that passes.
-    stamps: RwLock<Option<[Stamp; 3]>>,
+    stamps: RwLock<[Stamp; 3]>,
+    /// The system refused them the last time, which may be over without a change of the files.
+    may_pass: AtomicBool,
     /// Held while the files are read, so that who read them last has the last word; what a client was told of it.
     told: Mutex<Result<(), String>>,
 }
@@ -124,9 +127,15 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`] if one cannot be used.
     pub fn load(settings: &TlsSettings) -> Result<Certificates, TlsError> {
-        let stamps = RwLock::new(Some(stamps(settings)));
+        let stamps = RwLock::new(stamps(settings));
         let loaded = RwLock::new(Loader::new(settings)?.load()?);
-        Ok(Certificates { settings: settings.clone(), loaded, stamps, told: Mutex::new(Ok(())) })
+        Ok(Certificates {
+            settings: settings.clone(),
+            loaded,
+            stamps,
+            may_pass: AtomicBool::new(false),
+            told: Mutex::new(Ok(())),
+        })
     }
 
     /// What a new connection to a listener with this security uses. `None` without TLS.
@@ -153,7 +162,7 @@ impl Certificates {
     /// The same if a file has changed since, or the system refused the last time; the log hears of what is wrong once.
     pub fn reload_if_changed(&self) {
         let mut told = self.told.lock();
-        if self.have_changed() {
+        if self.have_changed() || self.may_pass.load(Relaxed) {
             // It has told the log why if it cannot.
             let _ = self.read_again(&mut told);
         }
@@ -161,19 +170,20 @@ impl Certificates {
 
     fn read_again(&self, told: &mut Result<(), String>) -> Result<(), TlsError> {
         let read = stamps(&self.settings);
+        let are_others = std::mem::replace(&mut *self.stamps.write(), read) != read;
         match Loader::new(&self.settings).and_then(|loader| loader.load()) {
             Ok(loaded) => {
                 *self.loaded.write() = loaded;
-                *self.stamps.write() = Some(read);
+                self.may_pass.store(false, Relaxed);
                 *told = Ok(());
                 log::info!("certificates are read again, days left: {}", self.days_left());
                 Ok(())
             }
             Err(error) => {
-                // Such as too many open files: next time it may read them.
-                *self.stamps.write() = (error.exit_code != EXIT_OSERR).then_some(read);
+                // Such as too many open files.
+                self.may_pass.store(error.exit_code == EXIT_OSERR, Relaxed);
                 let before = std::mem::replace(told, Err(error.reply()));
-                if before != *told {
+                if are_others || before != *told {
                     log::error!("certificates are not read again, the old ones stay: {error}");
                 }
                 Err(error)
@@ -183,7 +193,7 @@ impl Certificates {
 
     /// Whether a file may have changed since it was last read.
     fn have_changed(&self) -> bool {
-        *self.stamps.read() != Some(stamps(&self.settings))
+        *self.stamps.read() != stamps(&self.settings)
     }
 
     /// Whole days until the first certificate of the chain ends; negative once it has.
@@ -207,7 +217,8 @@ impl Certificates {
 }
 
 impl memcached::Certificates for Certificates {
-    /// Any client may ask, as often as he likes, on a worker: files that have not changed since are not read again.
+    /// Any client may ask, as often as he likes, on a worker: files that have not changed since are not read again, not
+    /// even if the system refused them, which [`Certificates::reload_if_changed`] sees to.
     fn refresh(&self) -> Result<(), String> {
         let mut told = self.told.lock();
         if self.have_changed() {
