@@ -547,6 +547,7 @@ impl Worker {
 
     fn close(&mut self, token: Token, reason: CloseReason) {
         let mut connection = self.connections.remove(token.0);
+        self.handshakes.forget(token);
         if connection.is_in_watch_list {
             self.watching.retain(|&other| other != token);
         }

@@ -17,8 +17,13 @@ pub(super) const STEPS_PER_ROUND: usize = 2;
 pub(super) struct Handshakes {
     /// Connections that began with a handshake, and when, in that order. It may be over.
     begun: VecDeque<(Token, Seconds)>,
-    /// Those that are ready for a step, the longest first. They may be gone, and their places taken.
-    waiting: VecDeque<Token>,
+    /// Those that are ready for a step, the longest first, and with which ticket. They may be gone.
+    waiting: VecDeque<(Token, u64)>,
+    /// By a connection's place the ticket it waits with, 0 for none: whoever takes the place of one that is gone has
+    /// not its turn.
+    tickets: Vec<u64>,
+    /// The last one that was given.
+    last_ticket: u64,
     /// Steps that may still be taken in this round.
     steps_left: usize,
 }
@@ -52,12 +57,31 @@ impl Handshakes {
 
     /// Lets one wait for its step.
     pub fn wait(&mut self, token: Token) {
-        self.waiting.push_back(token);
+        self.last_ticket += 1;
+        if self.tickets.len() <= token.0 {
+            self.tickets.resize(token.0 + 1, 0);
+        }
+        self.tickets[token.0] = self.last_ticket;
+        self.waiting.push_back((token, self.last_ticket));
     }
 
     /// The next of those that wait, if there is a step left, which this does not take.
     pub fn next(&mut self) -> Option<Token> {
-        if self.steps_left == 0 { None } else { self.waiting.pop_front() }
+        while self.steps_left > 0 {
+            let (token, ticket) = self.waiting.pop_front()?;
+            if self.tickets[token.0] == ticket {
+                self.tickets[token.0] = 0;
+                return Some(token);
+            }
+        }
+        None
+    }
+
+    /// A connection is gone, whether it waited or not.
+    pub fn forget(&mut self, token: Token) {
+        if let Some(ticket) = self.tickets.get_mut(token.0) {
+            *ticket = 0;
+        }
     }
 
     /// Takes a step, if one is left.
@@ -96,6 +120,17 @@ mod tests {
         }
         assert!(handshakes.has_waiting());
         assert_eq!(stepped, (0..20 * STEPS_PER_ROUND).map(Token).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn whoever_takes_the_place_of_one_that_is_gone_waits_at_the_end() {
+        let mut handshakes = Handshakes::default();
+        (1..=3).for_each(|place| handshakes.wait(Token(place)));
+        (1..=2).for_each(|place| handshakes.forget(Token(place)));
+        // A new one in place 1 waits as well, that in place 2 does not.
+        handshakes.wait(Token(1));
+        handshakes.begin_round();
+        assert_eq!([(); 3].map(|()| handshakes.next()), [Some(Token(3)), Some(Token(1)), None]);
     }
 
     #[test]
