@@ -203,11 +203,11 @@ impl Budget {
     /// [`Self::charge`], but not beyond the limit. `false` if it is reached.
     pub fn try_charge(&self) -> bool {
         let under_limit = |used| (used < self.limit()).then_some(used + 1);
-        let is_charged = self.used.fetch_update(Relaxed, Relaxed, under_limit).is_ok();
-        if is_charged {
-            drop(self.spare.pop());
+        let Ok(before) = self.used.fetch_update(Relaxed, Relaxed, under_limit) else { return false };
+        if self.spare.pop().is_none() {
+            self.headroom.note(before + 1);
         }
-        is_charged
+        true
     }
 
     /// Takes back one [`Self::charge`].
