@@ -209,6 +209,7 @@ fn a_word_that_is_no_command_is_told_so() {
     );
     refused(&run(&["\x1b[2J"]), 64, "larder: \\x1b[2J: no such command (larder --help lists them)");
     assert_eq!(printed(&["help"]), printed(&["--help"]));
+    assert_eq!(printed(&["help", "-p", "11211"]), printed(&["--help"]));
     assert_eq!(printed(&["help", "ping"]), printed(&["ping", "--help"]));
 }
 
