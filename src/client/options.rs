@@ -228,7 +228,7 @@ pub(super) struct BenchOptions {
     /// Connections, each with a thread of its own
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub connections: u32,
-    /// Requests that are sent together; times --value-bytes 16 MiB at most
+    /// Requests that are sent together; times --value-bytes 16 MiB at most, for each connection
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pipeline: u32,
     /// How many keys there are
