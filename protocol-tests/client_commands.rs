@@ -209,6 +209,7 @@ fn a_word_that_is_no_command_is_told_so() {
     );
     refused(&run(&["\x1b[2J"]), 64, "larder: \\x1b[2J: no such command (larder --help lists them)");
     assert_eq!(printed(&["help"]), printed(&["--help"]));
+    assert_eq!(printed(&["help", "-p", "11211"]), printed(&["--help"]));
     assert_eq!(printed(&["help", "ping"]), printed(&["ping", "--help"]));
 }
 
@@ -420,7 +421,46 @@ fn a_dump_has_every_item() {
     assert_eq!(some.lines().filter(|line| line.starts_with("add 2999")).count(), 11);
 }
 
-/// A server that is not larder and lists 100 keys, but only 70 of them if values are asked for meanwhile: memcached's
+#[test]
+fn a_dump_has_the_longest_keys_with_whatever_a_command_carries() {
+    let server = Server::start();
+    let address = server.addresses[0].to_string();
+    let mut client = server.client();
+    let keys = [format!("{}\x7f", "a".repeat(249)), "\ta\rb\x1b".to_owned(), "c\r".to_owned()];
+    let held: String = keys.iter().map(|key| format!("VALUE {key} 7 1\r\nx\r\n")).collect();
+    let asked = format!("get {}  \r\n", keys.join(" "));
+    for key in &keys {
+        client.expect(format!("set {key} 7 0 1\r\nx\r\n"), "STORED\r\n");
+    }
+    let told = printed(&["dump", &address, "--values", "--json"]);
+    let mut told: Vec<String> = told
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON")["key"].as_str().unwrap().to_owned())
+        .collect();
+    told.sort();
+    let mut wanted = keys.to_vec();
+    wanted.sort();
+    assert_eq!(told, wanted);
+    let dump = printed(&["dump", &address, "--values"]);
+    client.expect("flush_all\r\n", "OK\r\n");
+    assert_eq!(send(&server, dump.as_bytes()), "STORED\r\n".repeat(3));
+    client.expect(asked, held + "END\r\n");
+}
+
+#[test]
+fn a_dump_leaves_it_to_the_application_to_renew_an_item() {
+    let server = Server::start();
+    let address = server.addresses[0].to_string();
+    let mut client = server.client();
+    client.expect("ms page 3\r\nold\r\nmd page I T60\r\n", "HD\r\nHD\r\n");
+    client.expect("mg new N300\r\n", "HD W\r\n");
+    let dump = printed(&["dump", &address, "--values"]);
+    assert!(dump.contains("\r\nold\r\n") || dump.starts_with("add page"), "{dump}");
+    assert!(dump.lines().any(|line| line.starts_with("add new 0 ") && line.ends_with(" 0")), "{dump}");
+    client.expect("mg page v\r\n", "VA 3 X W\r\nold\r\n");
+}
+
+/// A server that is not larder and lists 100 keys, one of which it does not give, but only 70 of them if values are asked for meanwhile: memcached's
 /// crawler passes over what somebody asks for.
 fn hasty_crawler() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
@@ -444,9 +484,11 @@ fn hasty_crawler() -> SocketAddr {
                         .write_all(if asked.is_ok() { String::new() } else { keys(70..100) }.as_bytes())?;
                     replies.write_all(b"END\r\n")?;
                 }
-                _ => {
+                "get 42" => replies.write_all(b"CLIENT_ERROR no\r\n")?,
+                line => {
                     let _ = sender.send(());
-                    replies.write_all(b"VA 1 f0\r\nx\r\n")?;
+                    let key = line.trim_start_matches("get ");
+                    replies.write_all(format!("VALUE {key} 0 1\r\nx\r\nEND\r\n").as_bytes())?;
                 }
             }
         }
@@ -463,8 +505,24 @@ fn hasty_crawler() -> SocketAddr {
 
 #[test]
 fn a_list_is_whole_before_values_are_asked_for() {
-    let dump = printed(&["dump", &hasty_crawler().to_string(), "--values"]);
-    assert_eq!(dump.lines().filter(|line| line.starts_with("add ")).count(), 100);
+    let dump = String::from_utf8(run(&["dump", &hasty_crawler().to_string(), "--values"]).stdout).unwrap();
+    assert_eq!(dump.lines().filter(|line| line.starts_with("add ")).count(), 99);
+}
+
+#[test]
+fn an_item_that_is_refused_is_left_out_of_a_dump_and_told_of() {
+    for words in [&["--values"][..], &["--values", "--json"]] {
+        let output = run(&[&["dump", &hasty_crawler().to_string()], words].concat());
+        let (dump, notes) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        let lines = if words.len() == 1 { 2 * 99 } else { 99 };
+        assert_eq!((output.status.code(), dump.lines().count()), (Some(1), lines), "{notes}");
+        let notes: Vec<&str> = notes.lines().collect();
+        assert!(
+            matches!(&notes[..], [note, end] if note.contains("'42' is left out") && end.ends_with(": 1")),
+            "{notes:?}"
+        );
+    }
 }
 
 #[test]

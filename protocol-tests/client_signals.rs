@@ -11,6 +11,7 @@ use nix::libc::{SIGINT, SIGTERM};
 use nix::poll::{PollFd, PollFlags, poll};
 use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
+use nix::unistd::tcgetpgrp;
 use tempfile::TempDir;
 
 use crate::client_commands::{larder, refused};
@@ -129,13 +130,23 @@ fn whoever_ends_the_question_for_a_password_sees_again_what_he_types() {
 #[test]
 fn a_question_for_a_password_goes_on_after_a_pause() {
     let (server, _folder) = guarded();
-    let mut terminal = Terminal::start(&["ping", &server.addresses[0].to_string(), "--user", "foo"]);
+    // SIGTSTP stops nobody whose parent is in no other group of the session: a shell that controls jobs is such a parent.
+    let script = "set -m; \"$0\" \"$@\"; echo paused; read -r line; fg";
+    let program = env!("CARGO_BIN_EXE_larder");
+    let address = server.addresses[0].to_string();
+    let mut terminal = Terminal::of(&["sh", "-c", script, program, "ping", &address, "--user", "foo"]);
     terminal.wait_for("Password of foo: ");
     wait_until("nothing is shown that is typed", || !terminal.is_as_usual());
-    // The shell would heed Ctrl-Z; nobody stops a session without one by its keys.
-    signal(terminal.child.id(), "STOP");
-    wait_until("it stops", || terminal.is_stopped());
-    signal(terminal.child.id(), "CONT");
+    let asking = tcgetattr(&terminal.ours).expect("a terminal");
+    // From outside: while a password is asked for Ctrl-Z is a character like any other.
+    let group = tcgetpgrp(&terminal.ours).expect("a group in front");
+    signal(u32::try_from(group.as_raw()).expect("a process"), "TSTP");
+    terminal.wait_for("paused");
+    assert!(terminal.is_as_usual());
+    terminal.press("go\n");
+    wait_until("all is as it was while it asked", || {
+        tcgetattr(&terminal.ours).expect("a terminal").local_flags == asking.local_flags
+    });
     terminal.press("verysecret\n");
     let (ended, shown) = terminal.end();
     assert!(ended.success() && shown.contains("answers, version"), "{shown}");

@@ -23,6 +23,8 @@ fn main() -> ExitCode {
     if args.first().is_some_and(|word| word == "help") {
         args.remove(0);
         args.truncate(1);
+        // An option is no command to tell of.
+        args.retain(|word| !word.as_encoded_bytes().starts_with(b"-"));
         args.push("--help".into());
     }
     if args.first().is_some_and(|word| word == "passwd") {

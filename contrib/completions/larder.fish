@@ -198,7 +198,7 @@ complete -c larder -n "__fish_larder_using_subcommand flush" -s y -l yes -d 'Do 
 complete -c larder -n "__fish_larder_using_subcommand flush" -l tls -d 'Speak TLS'
 complete -c larder -n "__fish_larder_using_subcommand bench" -l seconds -d 'How long to go on, after all keys were stored' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l connections -d 'Connections, each with a thread of its own' -r
-complete -c larder -n "__fish_larder_using_subcommand bench" -l pipeline -d 'Requests that are sent together; times --value-bytes 16 MiB at most' -r
+complete -c larder -n "__fish_larder_using_subcommand bench" -l pipeline -d 'Requests that are sent together; times --value-bytes 16 MiB at most, for each connection' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l keys -d 'How many keys there are' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l value-bytes -d 'Bytes of a value' -r
 complete -c larder -n "__fish_larder_using_subcommand bench" -l sets -d 'How many of a hundred requests store a value; the others get one' -r

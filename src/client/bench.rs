@@ -79,7 +79,7 @@ enum Sent {
 /// As [`Failure`] has them; a reply that is wrong is one.
 pub(super) fn run(options: &BenchOptions, out: &mut dyn Write) -> Result<(), Failure> {
     if u64::from(options.pipeline) * u64::from(options.value_bytes) > PIPELINE_BYTES_MAX {
-        let text = "--pipeline times --value-bytes: expected 16 MiB at most";
+        let text = "--pipeline times --value-bytes: expected 16 MiB at most, for each connection";
         return Err(Failure::Usage(text.to_owned()));
     }
     let access = Access::new(&options.connect)?;

@@ -20,7 +20,7 @@ pub(super) const KEPT_BYTES_MAX: usize = 64 << 20;
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// What a server says to whoever must log in first, whatever he asks.
-const UNAUTHENTICATED: &str = "CLIENT_ERROR unauthenticated";
+pub(super) const UNAUTHENTICATED: &str = "CLIENT_ERROR unauthenticated";
 
 /// How TLS begins to complain, and what to say to that.
 const TLS_ALERT: &[u8] = b"\x15\x03";

@@ -9,15 +9,17 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 
 use super::access::Access;
-use super::connection::Connection;
+use super::connection::{Connection, UNAUTHENTICATED};
 use super::failure::Failure;
-use super::items::DATE_MAX;
+use super::items::{self, DATE_MAX};
 use super::options::DumpOptions;
 use super::stats::{self, Answer};
 use super::text;
 
 /// Items whose values are asked for at a time.
 const BATCH: usize = 64;
+/// Items whose refusal is told one by one; there may be millions.
+const NOTES_MAX: u64 = 20;
 
 /// A line of `lru_crawler metadump`.
 struct Listed {
@@ -34,6 +36,13 @@ enum List {
     /// As the server sends it.
     Coming(Connection),
     Kept(Lines<BufReader<File>>),
+}
+
+/// Whom values are asked of.
+struct Reader {
+    connection: Connection,
+    /// Items that the server would not give.
+    refused: u64,
 }
 
 impl Listed {
@@ -58,7 +67,7 @@ pub(super) fn run(options: &DumpOptions, out: &mut dyn Write) -> Result<(), Fail
     let is_larder = is_larder(&mut lister, options)?;
     // Values are asked for on a connection of their own: nothing may come between the lines of a list.
     let mut reader = match options.values {
-        true => Some(Connection::open(&options.server, &access)?),
+        true => Some(Reader { connection: Connection::open(&options.server, &access)?, refused: 0 }),
         false => None,
     };
     let prefix = options.prefix.as_deref().unwrap_or_default();
@@ -79,13 +88,13 @@ pub(super) fn run(options: &DumpOptions, out: &mut dyn Write) -> Result<(), Fail
         batch.extend(listed.map(|(_, listed)| listed));
         if is_end || batch.len() == BATCH {
             match &mut reader {
-                Some(reader) => write_items(&batch, reader, options.json, out)?,
+                Some(reader) => reader.write_items(&batch, options.json, out)?,
                 None => write_keys(&batch, options.json, out)?,
             }
             batch.clear();
         }
         if is_end {
-            return Ok(());
+            return reader.as_ref().map_or(Ok(()), Reader::end);
         }
     }
 }
@@ -174,44 +183,80 @@ fn write_keys(batch: &[Listed], in_json: bool, out: &mut dyn Write) -> Result<()
     Ok(())
 }
 
-/// Asks for the values, and writes those that are still there.
-fn write_items(
-    batch: &[Listed],
-    reader: &mut Connection,
-    in_json: bool,
-    out: &mut dyn Write,
-) -> Result<(), Failure> {
-    let mut request = Vec::new();
-    for listed in batch {
-        request.extend_from_slice(b"mg ");
-        match is_plain(&listed.key) {
-            true => request.extend_from_slice(&listed.key),
-            false => request.extend_from_slice(format!("{} b", BASE64.encode(&listed.key)).as_bytes()),
+impl Reader {
+    /// Asks for the values, and writes those that are still there.
+    fn write_items(&mut self, batch: &[Listed], in_json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+        let mut request = Vec::new();
+        for listed in batch {
+            // `mg` would take the one invitation to renew a stale item, from an application that could.
+            match is_plain(&listed.key) {
+                true => request.extend([b"get ", listed.key.as_slice(), b"\r\n"].concat()),
+                false => {
+                    request.extend(format!("mg {} b u f v\r\n", BASE64.encode(&listed.key)).into_bytes());
+                }
+            }
         }
-        // `u`: that we look at an item is no reason to keep it.
-        request.extend_from_slice(b" u f v\r\n");
+        self.connection.send(&request)?;
+        for listed in batch {
+            let Some((flags, length)) = self.head(listed)? else { continue };
+            if in_json {
+                let mut object = text::json_item(&listed.key, flags, self.connection.value(length)?);
+                object["exptime"] = listed.json_exptime();
+                writeln!(out, "{}", text::json(&object))?;
+            } else {
+                self.connection.value_to(length, &command(listed, flags, length), out)?;
+                out.write_all(b"\r\n")?;
+            }
+            if is_plain(&listed.key) && self.connection.line()? != b"END" {
+                let server = self.connection.server();
+                return Err(Failure::Failed(format!("{server} sends more than the value asked for")));
+            }
+        }
+        Ok(())
     }
-    reader.send(&request)?;
-    for listed in batch {
-        let line = text::printable(reader.line()?);
-        let mut words = line.split(' ');
-        let length = match (words.next(), words.next().map(str::parse::<usize>)) {
-            (Some("VA"), Some(Ok(length))) => length,
-            // It has ended meanwhile, or was evicted.
-            (Some("EN"), _) => continue,
-            _ => return Err(reader.refusal(&line)),
+
+    /// The flags and the length of the value that comes next. `None` if there is none: the item has ended meanwhile or
+    /// was evicted, or the server refuses it, which is noted.
+    fn head(&mut self, listed: &Listed) -> Result<Option<(u32, usize)>, Failure> {
+        let line = self.connection.line()?;
+        if line == b"END" || line == b"EN" {
+            return Ok(None);
+        }
+        let found = match is_plain(&listed.key) {
+            true => items::head(line, &listed.key),
+            false => meta_head(line),
         };
-        let flags = words.find_map(|word| word.strip_prefix('f')?.parse().ok()).unwrap_or(0);
-        if in_json {
-            let mut object = text::json_item(&listed.key, flags, reader.value(length)?);
-            object["exptime"] = listed.json_exptime();
-            writeln!(out, "{}", text::json(&object))?;
-        } else {
-            reader.value_to(length, &command(listed, flags, length), out)?;
-            out.write_all(b"\r\n")?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        let line = text::printable(line);
+        let refusal = self.connection.refusal(&line);
+        let is_of_one =
+            ["CLIENT_ERROR", "SERVER_ERROR", "ERROR"].iter().any(|word| stats::is_word(&line, word));
+        if !is_of_one || line == UNAUTHENTICATED {
+            return Err(refusal);
+        }
+        self.refused += 1;
+        if self.refused <= NOTES_MAX {
+            eprintln!("larder: dump: '{}' is left out: {refusal}", text::readable_key(&listed.encoded));
+        }
+        Ok(None)
+    }
+
+    /// A dump that lacks items has failed, whatever else is in it.
+    fn end(&self) -> Result<(), Failure> {
+        match self.refused {
+            0 => Ok(()),
+            count => Err(Failure::Failed(format!("items that were refused, and are left out: {count}"))),
         }
     }
-    Ok(())
+}
+
+/// The flags and the length in a line such as `VA 5 f7`.
+fn meta_head(line: &[u8]) -> Option<(u32, usize)> {
+    let mut words = std::str::from_utf8(line).ok()?.strip_prefix("VA ")?.split(' ');
+    let length = words.next()?.parse().ok()?;
+    Some((words.find_map(|word| word.strip_prefix('f')?.parse().ok()).unwrap_or(0), length))
 }
 
 /// The line in front of the value that adds the item to a server, as memcached-tool writes it; that of a key with blanks
@@ -226,9 +271,10 @@ fn command(listed: &Listed, flags: u32, length: usize) -> Vec<u8> {
     [b"add ", listed.key.as_slice(), end.as_bytes()].concat()
 }
 
-/// Whether a classic command can carry the key.
+/// Whether a classic command can carry the key: blanks and line ends alone end one there, and a NUL in some servers.
+/// Base64 makes it longer, perhaps too long.
 fn is_plain(key: &[u8]) -> bool {
-    !key.is_empty() && key.iter().all(|&byte| byte > b' ' && byte != 0x7f)
+    !key.is_empty() && !key.iter().any(|byte| b" \n\0".contains(byte))
 }
 
 #[cfg(test)]
@@ -257,6 +303,7 @@ mod tests {
             assert_eq!(command(&read_line(line).unwrap(), 7, 2), wanted);
         };
         check("key=k%25 exp=-1", b"add k% 7 0 2\r\n");
+        check("key=%09%0D%7F exp=-1", b"add \t\r\x7f 7 0 2\r\n");
         check("key=a%20b exp=1795904081", b"ms YSBi 2 b ME F7 T1795904081\r\n");
         // Later dates are the past for memcached.
         check("key=k exp=4102444800", b"add k 7 2147483647 2\r\n");

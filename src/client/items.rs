@@ -80,15 +80,18 @@ fn ask(connection: &mut Connection, key: &str) -> Result<Option<(u32, usize)>, F
     if line == b"END" {
         return Ok(None);
     }
-    let head = line.strip_prefix(b"VALUE ").and_then(|rest| rest.strip_prefix(key.as_bytes()));
-    let head = head.and_then(|rest| std::str::from_utf8(rest.strip_prefix(b" ")?).ok());
-    let mut numbers = head.unwrap_or_default().split(' ');
-    let found = (numbers.next().map(str::parse), numbers.next().map(str::parse));
-    let (Some(Ok(flags)), Some(Ok(length))) = found else {
+    let Some(found) = head(line, key.as_bytes()) else {
         let line = text::printable(line);
         return Err(connection.refusal(&line));
     };
-    Ok(Some((flags, length)))
+    Ok(Some(found))
+}
+
+/// The flags and the length in a line `VALUE key flags length`. `None` if it is no such line, or one of another key.
+pub(super) fn head(line: &[u8], key: &[u8]) -> Option<(u32, usize)> {
+    let rest = line.strip_prefix(b"VALUE ")?.strip_prefix(key)?.strip_prefix(b" ")?;
+    let mut numbers = std::str::from_utf8(rest).ok()?.split(' ');
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
 
 /// `larder set`. What is not given as a word is read from standard input, to its end.

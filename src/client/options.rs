@@ -16,6 +16,11 @@ const EXIT_CODES: &str = "Exit codes: 0; 1 if the server refused, or answered wh
 const BENCH_KEYS: &str = "Keys are larder-bench:RUN:NUMBER, deleted at the end, also of a run that fails or is ended by a signal. \
     What is\nleft if the server is away by then ends 10 minutes after --seconds.\n\n";
 
+const DUMP_VALUES: &str = "With --values each item counts as read once. Stale items, and empty ones that a client only reserved (mg with N),\n\
+    are written like any other: no request tells them apart without taking the invitation to renew them. Of stale\n\
+    items whose keys have blanks, line feeds or NUL in them it is taken, since mg alone can ask for these. What the\n\
+    server refuses to give is noted and left out, and the exit code is 1.\n\n";
+
 /// larder's command line where it is a client.
 #[derive(Parser)]
 #[command(name = "larder", disable_help_subcommand = true)]
@@ -45,7 +50,7 @@ pub(super) enum Command {
     #[command(after_help = EXIT_CODES)]
     Delete(DeleteOptions),
     /// Print the keys of a server, or its items as commands that store them again
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = DUMP_VALUES.to_owned() + EXIT_CODES)]
     Dump(DumpOptions),
     /// Delete all items of a server, or those with a prefix
     #[command(after_help = EXIT_CODES)]
@@ -228,7 +233,7 @@ pub(super) struct BenchOptions {
     /// Connections, each with a thread of its own
     #[arg(long, value_name = "N", default_value = "4", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub connections: u32,
-    /// Requests that are sent together; times --value-bytes 16 MiB at most
+    /// Requests that are sent together; times --value-bytes 16 MiB at most, for each connection
     #[arg(long, value_name = "N", default_value = "1", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub pipeline: u32,
     /// How many keys there are
