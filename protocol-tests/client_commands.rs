@@ -460,8 +460,8 @@ fn a_dump_leaves_it_to_the_application_to_renew_an_item() {
     client.expect("mg page v\r\n", "VA 3 X W\r\nold\r\n");
 }
 
-/// A server that is not larder and lists 100 keys, one of which it does not give, but only 70 of them if values are asked for meanwhile: memcached's
-/// crawler passes over what somebody asks for.
+/// A server that is not larder and lists 100 keys, one of which it does not give, but only 70 of them if values are asked
+/// for meanwhile: memcached's crawler passes over what somebody asks for.
 fn hasty_crawler() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
     let address = listener.local_addr().expect("an address");
