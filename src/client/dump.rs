@@ -238,7 +238,9 @@ impl Reader {
         }
         self.refused += 1;
         if self.refused <= NOTES_MAX {
-            eprintln!("larder: dump: '{}' is left out: {refusal}", text::readable_key(&listed.encoded));
+            let key = text::readable_key(&listed.encoded);
+            // Who does not read the notes is to have the items all the same.
+            let _ = writeln!(io::stderr(), "larder: dump: '{key}' is left out: {refusal}");
         }
         Ok(None)
     }
