@@ -11,7 +11,6 @@ use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::{Mutex, RwLock};
@@ -113,12 +112,18 @@ struct Loaded {
 pub struct Certificates {
     settings: TlsSettings,
     loaded: RwLock<Loaded>,
-    /// Of the files when they were last read, also in vain; but not if the system refused, for that passes.
-    stamps: RwLock<[Stamp; 3]>,
-    /// The system refused them the last time, which may be over without a change of the files.
-    may_pass: AtomicBool,
-    /// Held while the files are read, so that who read them last has the last word; what a client was told of it.
-    told: Mutex<Result<(), String>>,
+    /// Held while the files are read, so that who read them last has the last word.
+    last: Mutex<Reading>,
+}
+
+/// The last time that the files were read, perhaps in vain.
+#[derive(Debug)]
+struct Reading {
+    stamps: [Stamp; 3],
+    /// What a client is told of it.
+    told: Result<(), String>,
+    /// The system refused them, such as for too many open files: it may be over without a change of theirs.
+    may_pass: bool,
 }
 
 impl Certificates {
@@ -127,15 +132,9 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`] if one cannot be used.
     pub fn load(settings: &TlsSettings) -> Result<Certificates, TlsError> {
-        let stamps = RwLock::new(stamps(settings));
+        let last = Mutex::new(Reading { stamps: stamps(settings), told: Ok(()), may_pass: false });
         let loaded = RwLock::new(Loader::new(settings)?.load()?);
-        Ok(Certificates {
-            settings: settings.clone(),
-            loaded,
-            stamps,
-            may_pass: AtomicBool::new(false),
-            told: Mutex::new(Ok(())),
-        })
+        Ok(Certificates { settings: settings.clone(), loaded, last })
     }
 
     /// What a new connection to a listener with this security uses. `None` without TLS.
@@ -154,46 +153,39 @@ impl Certificates {
     /// # Errors
     /// [`TlsError`] if one cannot be used; what was loaded before stays.
     pub fn reload(&self) -> Result<(), TlsError> {
-        let mut told = self.told.lock();
-        *told = Ok(());
-        self.read_again(&mut told)
+        let mut last = self.last.lock();
+        last.told = Ok(());
+        self.read_again(&mut last)
     }
 
     /// The same if a file has changed since, or the system refused the last time; the log hears of what is wrong once.
     pub fn reload_if_changed(&self) {
-        let mut told = self.told.lock();
-        if self.have_changed() || self.may_pass.load(Relaxed) {
+        let mut last = self.last.lock();
+        if last.may_pass || stamps(&self.settings) != last.stamps {
             // It has told the log why if it cannot.
-            let _ = self.read_again(&mut told);
+            let _ = self.read_again(&mut last);
         }
     }
 
-    fn read_again(&self, told: &mut Result<(), String>) -> Result<(), TlsError> {
+    fn read_again(&self, last: &mut Reading) -> Result<(), TlsError> {
         let read = stamps(&self.settings);
-        let are_others = std::mem::replace(&mut *self.stamps.write(), read) != read;
+        let are_others = std::mem::replace(&mut last.stamps, read) != read;
         match Loader::new(&self.settings).and_then(|loader| loader.load()) {
             Ok(loaded) => {
                 *self.loaded.write() = loaded;
-                self.may_pass.store(false, Relaxed);
-                *told = Ok(());
+                (last.told, last.may_pass) = (Ok(()), false);
                 log::info!("certificates are read again, days left: {}", self.days_left());
                 Ok(())
             }
             Err(error) => {
-                // Such as too many open files.
-                self.may_pass.store(error.exit_code == EXIT_OSERR, Relaxed);
-                let before = std::mem::replace(told, Err(error.reply()));
-                if are_others || before != *told {
+                last.may_pass = error.exit_code == EXIT_OSERR;
+                let before = std::mem::replace(&mut last.told, Err(error.reply()));
+                if are_others || before != last.told {
                     log::error!("certificates are not read again, the old ones stay: {error}");
                 }
                 Err(error)
             }
         }
-    }
-
-    /// Whether a file may have changed since it was last read.
-    fn have_changed(&self) -> bool {
-        *self.stamps.read() != stamps(&self.settings)
     }
 
     /// Whole days until the first certificate of the chain ends; negative once it has.
@@ -220,14 +212,14 @@ impl memcached::Certificates for Certificates {
     /// Any client may ask, as often as he likes, on a worker: files that have not changed since are not read again, not
     /// even if the system refused them, which [`Certificates::reload_if_changed`] sees to.
     fn refresh(&self) -> Result<(), String> {
-        let mut told = self.told.lock();
-        if self.have_changed() {
+        let mut last = self.last.lock();
+        if stamps(&self.settings) != last.stamps {
             // What there is to tell of it is noted.
-            let _ = self.read_again(&mut told);
-        } else if told.is_ok() {
+            let _ = self.read_again(&mut last);
+        } else if last.told.is_ok() {
             self.loaded.write().at = Instant::now();
         }
-        told.clone()
+        last.told.clone()
     }
 
     fn age_seconds(&self) -> u64 {
